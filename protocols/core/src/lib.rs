@@ -1,0 +1,23 @@
+//! The vocabulary of the gateway: heads, body frames, the two seams between protocols and
+//! `serve`, byte streams, faults and limits. It does no I/O and knows no protocol.
+
+mod exchange;
+mod fault;
+mod head;
+mod headers;
+mod io;
+mod lease;
+mod limits;
+pub mod path;
+mod well_known;
+
+pub use exchange::{Answer, ConnectionInfo, Exchange, Frame, Receive, Respond, Transmit, Upstream};
+pub use fault::{Code, Fault, Retry, Scope, Side};
+pub use head::{
+    BodyLength, Method, RequestHead, ResponseHead, Scheme, Version, reason_phrase, split_authority,
+};
+pub use headers::{Headers, InvalidField, Span, check_name, check_value, is_token_byte};
+pub use io::{ReadIo, WriteIo};
+pub use lease::{Chunk, HEADROOM, HUGE, LARGE, Lease, MEDIUM, SMALL, Storage, pooled_bytes};
+pub use limits::{Limits, Timeouts};
+pub use well_known::{HeaderId, WELL_KNOWN};

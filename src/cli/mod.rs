@@ -1,0 +1,5 @@
+//! Commands.
+/// Runs the command line.
+pub fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

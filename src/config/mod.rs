@@ -1,0 +1,3 @@
+//! Configuration: raw, checked, compiled.
+
+pub mod resources;

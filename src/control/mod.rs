@@ -1,0 +1,1 @@
+//! The control side: everything that is not on a shard.

@@ -1,0 +1,8 @@
+//! The `ringgate` command.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    ringgate::cli::main()
+}

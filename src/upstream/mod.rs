@@ -1,0 +1,1 @@
+//! Nodes, balancing, pools, health.
