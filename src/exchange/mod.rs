@@ -1,1 +1,18 @@
-//! One request, from head to log line.
+//! One request, from its head to its log line, written once for every protocol.
+//!
+//! [`serve`] takes an [`Exchange`] and a way to reach nodes ([`Nodes`]). It knows neither sockets
+//! nor HTTP versions; tests drive it with synthetic ones.
+
+pub mod answer;
+mod body;
+mod client_address;
+mod forward;
+mod phases;
+mod proxy;
+mod pump;
+mod serve;
+mod turn;
+mod upgrade;
+
+pub use proxy::{Leased, Nodes};
+pub use serve::serve;

@@ -1,1 +1,200 @@
-//! One pinned thread with its connections.
+//! A shard: one pinned thread with its ring, listeners, connections and pools. It shares nothing
+//! with other shards but what ARCHITECTURE.md lists.
+
+mod connections;
+mod http;
+mod merged;
+mod message;
+mod nodes;
+mod plan;
+mod worker;
+
+use std::any::{Any, TypeId};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use ringgate_core::{Fault, HeaderId, Limits, RequestHead, ResponseHead, Timeouts};
+
+pub use connections::Connections;
+pub use message::{Message, ShardStatus};
+pub use nodes::PooledNodes;
+pub use plan::PlanSlot;
+pub use worker::{ShardHandle, ShardSpec, Worker};
+
+use crate::config::plan::{Consumer, Plan, Route, Upstream};
+use crate::plugin::{Chain, Cx};
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::ShardMetrics;
+use crate::upstream::balancer::ShardBalancers;
+use merged::MergedChains;
+
+/// What every shard of a process is configured with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Bounds of clients and nodes.
+    pub limits: Limits,
+    /// Bounds of waits.
+    pub timeouts: Timeouts,
+    /// Whose `X-Forwarded-*` is believed.
+    pub trusted: Vec<IpNet>,
+    /// How many shards share the process's bounds.
+    pub shards: usize,
+}
+
+/// Keys of plugins' per-shard state.
+type StateKey = (TypeId, Box<str>);
+/// Entries of plugins' per-shard state; a plugin that asks for more gets state that is not kept.
+const PLUGIN_STATES: usize = 65_536;
+
+/// One shard's state.
+pub struct Shard {
+    /// From 0.
+    pub index: usize,
+    /// What it is configured with.
+    pub settings: Settings,
+    /// Its counters.
+    pub metrics: ShardMetrics,
+    /// Its part of the balancers' state.
+    pub balancers: ShardBalancers,
+    /// Its connections from clients.
+    pub connections: Connections,
+    /// Its connections to nodes.
+    pub nodes: PooledNodes,
+    plan: PlanSlot,
+    merged: RefCell<MergedChains>,
+    plugin_states: RefCell<HashMap<StateKey, Rc<dyn Any>>>,
+    access_log: Option<AccessLog>,
+    date: RefCell<(u64, String)>,
+    draining: Cell<bool>,
+}
+
+impl Shard {
+    /// A shard that serves a plan.
+    pub fn new(
+        index: usize,
+        settings: Settings,
+        plan: PlanSlot,
+        access_log: Option<AccessLog>,
+    ) -> Rc<Shard> {
+        let limits = settings.limits.clone();
+        Rc::new(Shard {
+            index,
+            metrics: ShardMetrics::new(),
+            balancers: ShardBalancers::default(),
+            connections: Connections::new(&limits),
+            nodes: PooledNodes::new(&settings),
+            plan,
+            merged: RefCell::default(),
+            plugin_states: RefCell::default(),
+            access_log,
+            date: RefCell::default(),
+            draining: Cell::new(false),
+            settings,
+        })
+    }
+
+    /// The plan for a request that begins now; it stays as long as the request needs it.
+    pub fn pin(&self) -> Rc<plan::ShardPlan> {
+        self.plan.pin()
+    }
+
+    /// Serves another plan from now on.
+    pub fn adopt(&self, plan: Arc<Plan>) {
+        self.merged.borrow_mut().clear();
+        self.plan.replace(plan);
+    }
+
+    /// Now.
+    pub fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// Microseconds since an instant.
+    pub fn micros_since(&self, start: Instant) -> u64 {
+        start.elapsed().as_micros() as u64
+    }
+
+    /// Whether the shard only ends what has begun.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Begins to drain: answers say `Connection: close`, idle connections end.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.connections.end_idle();
+    }
+
+    /// Whether another try would come after the upstream's `retry_timeout`.
+    pub fn is_late(&self, started: Instant, upstream: &Upstream) -> bool {
+        upstream.retry_timeout.is_some_and(|limit| started.elapsed() >= limit)
+    }
+
+    /// The route's chain with a consumer's laid over it; kept for the next request.
+    pub fn merged_chain(&self, generation: u64, route: &Arc<Route>, consumer: &Arc<Consumer>) -> Rc<Chain> {
+        self.merged.borrow_mut().get(generation, route, consumer)
+    }
+
+    /// A plugin's state on this shard under a key; it outlives configuration changes.
+    pub fn plugin_state<T: Any>(&self, key: &str, make: impl FnOnce() -> T) -> Rc<T> {
+        let id = (TypeId::of::<T>(), Box::from(key));
+        if let Some(state) = self.plugin_states.borrow().get(&id)
+            && let Ok(state) = state.clone().downcast()
+        {
+            return state;
+        }
+        let state = Rc::new(make());
+        let mut states = self.plugin_states.borrow_mut();
+        if states.len() < PLUGIN_STATES {
+            states.insert(id, state.clone());
+        }
+        state
+    }
+
+    /// Sets what every local reply carries: `Date` (RFC 9110 §6.6.1) and `Server`.
+    pub fn stamp(&self, head: &mut ResponseHead) {
+        let mut date = self.date.borrow_mut();
+        let now = std::time::SystemTime::now();
+        let seconds = now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if date.0 != seconds {
+            *date = (seconds, httpdate::fmt_http_date(now));
+        }
+        // Both values are our own text.
+        let _ = head.headers.set(b"Date", date.1.as_bytes());
+        if !head.headers.has(HeaderId::Server) {
+            let _ = head.headers.append(b"Server", b"ringgate");
+        }
+    }
+
+    /// Counts a fault and writes its line.
+    pub fn fault(&self, fault: &Fault, request: &RequestHead, cx: &Cx<'_>) {
+        self.metrics.fault(fault.code);
+        crate::telemetry::error_log::exchange_fault(fault, request, cx);
+    }
+
+    /// Writes that a request is tried again, and why.
+    pub fn retrying(&self, fault: &Fault, request: &RequestHead, cx: &Cx<'_>) {
+        self.metrics.retry();
+        crate::telemetry::error_log::exchange_retry(fault, request, cx);
+    }
+
+    /// Counts an exchange that is over and writes its access log line.
+    pub fn observe(&self, request: &RequestHead, cx: &Cx<'_>) {
+        self.metrics.request(cx.outcome.status, cx.outcome.total_micros, &cx.outcome);
+        if let Some(log) = &self.access_log {
+            log.write(request, cx);
+        }
+    }
+
+    /// A shard's share of a bound that holds for the process.
+    pub fn share(&self, total: usize) -> usize {
+        total.div_ceil(self.settings.shards)
+    }
+
+    /// How often idle connections to nodes are looked at.
+    pub const SWEEP: Duration = Duration::from_secs(1);
+}

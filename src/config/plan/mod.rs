@@ -1,0 +1,33 @@
+//! The plan: configuration, compiled. Immutable; one pointer per shard; only the control side
+//! builds one, and a change shares with the plan before all that it does not touch.
+
+mod compile;
+mod consumers;
+mod route;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use compile::Compiler;
+pub use consumers::{Consumer, Consumers, Credential};
+pub use route::Route;
+pub use upstream::{HashKey, Upstream};
+
+use crate::plugin::Chain;
+use crate::route::table::RouteTable;
+
+/// All that a shard needs to serve.
+#[derive(Clone, Default)]
+pub struct Plan {
+    /// Counts the plans of this process, from 1.
+    pub generation: u64,
+    /// Which route a request takes.
+    pub routes: RouteTable<Arc<Route>>,
+    /// The global rules' plugins; they run before a route's, and where none matches.
+    pub global: Arc<Chain>,
+    /// Who may call.
+    pub consumers: Arc<Consumers>,
+    /// Upstreams by their id, for plugins that choose one.
+    pub upstreams: Arc<BTreeMap<String, Arc<Upstream>>>,
+}

@@ -1,0 +1,87 @@
+//! The one place that turns a [`Fault`] into what the client sees.
+//!
+//! The text for outside is APISIX's where it has one, and never holds the fault's detail: that is
+//! for the log.
+
+use ringgate_core::{Code, Fault};
+
+use crate::plugin::Reply;
+
+/// Body of APISIX's answer where no route matches.
+pub const ROUTE_NOT_FOUND: &str = "404 Route Not Found";
+
+/// The status that a fault means; `None`: nobody is there to get one, or the connection just ends.
+pub fn status(code: Code) -> Option<u16> {
+    Some(match code {
+        Code::BadRequest => 400,
+        Code::UriTooLong => 414,
+        Code::HeadersTooLarge => 431,
+        Code::BodyTooLarge => 413,
+        Code::HeaderTimeout | Code::BodyTimeout => 408,
+        Code::SendTimeout | Code::IdleTimeout | Code::ClientGone => return None,
+        Code::VersionUnsupported => 505,
+        Code::NotImplemented => 501,
+        Code::ExpectationFailed => 417,
+        Code::ConnectFailed | Code::UpstreamClosed | Code::UpstreamInvalid => 502,
+        Code::ConnectTimeout | Code::UpstreamSendTimeout | Code::UpstreamReadTimeout => 504,
+        Code::NoNode | Code::UpstreamBusy | Code::Overloaded | Code::ShuttingDown => 503,
+        Code::Plugin | Code::Internal => 500,
+    })
+}
+
+/// The text for outside.
+fn text(code: Code) -> &'static str {
+    match code {
+        Code::BadRequest => "400 Bad Request",
+        Code::UriTooLong => "414 Request-URI Too Large",
+        Code::HeadersTooLarge => "431 Request Header Fields Too Large",
+        Code::BodyTooLarge => "413 Request Entity Too Large",
+        Code::HeaderTimeout | Code::BodyTimeout => "408 Request Time-out",
+        Code::VersionUnsupported => "505 HTTP Version Not Supported",
+        Code::NotImplemented => "501 Not Implemented",
+        Code::ExpectationFailed => "417 Expectation Failed",
+        Code::ConnectFailed | Code::UpstreamClosed | Code::UpstreamInvalid => "502 Bad Gateway",
+        Code::ConnectTimeout | Code::UpstreamSendTimeout | Code::UpstreamReadTimeout => {
+            "504 Gateway Time-out"
+        }
+        Code::NoNode => "503 no valid upstream node",
+        Code::UpstreamBusy | Code::Overloaded | Code::ShuttingDown => {
+            "503 Service Temporarily Unavailable"
+        }
+        Code::Plugin
+        | Code::Internal
+        | Code::SendTimeout
+        | Code::IdleTimeout
+        | Code::ClientGone => "500 Internal Server Error",
+    }
+}
+
+/// The answer to a fault before a head was sent; `None`: the connection just ends.
+pub fn reply(fault: &Fault) -> Option<Reply> {
+    Some(Reply::error(status(fault.code)?, text(fault.code)))
+}
+
+/// The answer where no route matches.
+pub fn route_not_found() -> Reply {
+    Reply::error(404, ROUTE_NOT_FOUND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_begin_with_their_status() {
+        for code in Code::ALL {
+            if let Some(status) = status(*code) {
+                assert!(text(*code).starts_with(&status.to_string()), "{}", code.name());
+            }
+        }
+    }
+
+    #[test]
+    fn details_stay_inside() {
+        let reply = reply(&Fault::new(Code::Internal, "secret")).unwrap();
+        assert!(!format!("{reply:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,327 @@
+//! From the chosen upstream to the answer's last byte: picks nodes, tries again where that is
+//! safe, and moves both bodies.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ringgate_core::{
+    Answer, BodyLength, Code, Fault, Receive, RequestHead, Respond, ResponseHead, Retry, Side,
+    Transmit, Upstream as Stream,
+};
+
+use super::body::{LocalBody, collect};
+use super::phases::{self, Chains};
+use super::pump::{self, Moved};
+use super::serve::Request;
+use super::turn::Turns;
+use super::{forward, upgrade};
+use crate::config::plan::{Route, Upstream};
+use crate::plugin::{Cx, Direction};
+use crate::upstream::{InFlight, Pick, Report, Tried};
+
+/// A way to a node that can send one request now.
+pub struct Leased<U> {
+    /// A connection or a stream of one.
+    pub stream: U,
+    /// Whether it had served before: the node may be closing it at this moment.
+    pub reused: bool,
+}
+
+/// The way to nodes: pools of connections on a shard, synthetic ones in tests.
+#[allow(async_fn_in_trait)] // one thread: no future here is ever Send
+pub trait Nodes {
+    /// One way to send a request.
+    type Stream: Stream;
+
+    /// A connection from the pool, or a new one; with `fresh`, always a new one.
+    async fn lease(
+        &self,
+        upstream: &Upstream,
+        address: SocketAddr,
+        fresh: bool,
+    ) -> Result<Leased<Self::Stream>, Fault>;
+
+    /// Takes a connection back that can serve again, or learns that one is gone.
+    fn give_back(&self, upstream: &Upstream, address: SocketAddr, stream: Option<Self::Stream>);
+}
+
+/// The body that goes to the node.
+pub(super) enum RequestBody<R> {
+    /// As the client sends it; can be sent once.
+    Stream(R),
+    /// Buffered; can be sent again.
+    Whole(Bytes),
+}
+
+/// What one try may still do to the client.
+#[derive(Default)]
+struct Progress {
+    /// Bytes of the request's body were taken from the client.
+    body_begun: Cell<bool>,
+    /// The client got a final head.
+    answered: Cell<bool>,
+}
+
+/// Proxies a request that has passed its plugins.
+pub(super) async fn run<R: Receive, S: Respond, N: Nodes>(
+    request: &mut Request<'_, R>,
+    client: &mut S,
+    nodes: &N,
+    chains: Chains<'_>,
+    cx: &mut Cx<'_>,
+) -> Result<(), Fault> {
+    let route = cx.route.expect("requests without a route are answered before");
+    let Some(upstream) = cx.upstream.or(route.upstream.as_ref()) else {
+        return Err(Fault::new(Code::NoNode, "the route has no upstream").on_stream());
+    };
+    let (upstream, route) = (upstream.clone(), route.clone());
+    upgrade::restrict(request.head, route.websocket);
+    let shard = cx.shard;
+    forward::request_head(
+        request.head,
+        request.peer,
+        cx.connection,
+        &shard.settings.trusted,
+        route.via,
+    );
+    let hash_key = upstream.hash_key(&cx.subject(request.head));
+    let mut tried = Tried::default();
+    let mut stale_retries = 0;
+    loop {
+        let pick = shard
+            .balancers
+            .pick(&upstream, hash_key.as_deref(), &tried)
+            .ok_or_else(|| no_node(&upstream, &tried))?;
+        forward::host(request.head, &upstream, pick.authority());
+        cx.outcome.node = Some(pick.address());
+        let progress = Progress::default();
+        let attempt = Attempt { upstream: &upstream, route: &route, pick: &pick, progress: &progress };
+        let fresh = stale_retries > 0;
+        let fault = match attempt.run(request, client, nodes, chains, cx, fresh).await {
+            Ok(()) => return Ok(()),
+            Err(fault) => fault,
+        };
+        pick.report(Report::of(&fault));
+        if !may_retry(&fault, request, &progress) || shard.is_late(cx.outcome.started, &upstream) {
+            return Err(fault);
+        }
+        shard.log_retry(&fault, request.head, cx);
+        if fault.retry == Retry::ReusedConnection && stale_retries < 2 {
+            // The pooled connection had ended; the node itself is not to blame.
+            stale_retries += 1;
+            continue;
+        }
+        tried.add(pick.index());
+        cx.outcome.retries += 1;
+        if cx.outcome.retries > upstream.retries {
+            return Err(fault);
+        }
+    }
+}
+
+fn no_node(upstream: &Upstream, tried: &Tried) -> Fault {
+    let detail = match tried.is_empty() {
+        true => format!("upstream {} has no usable node", upstream.id),
+        false => format!("upstream {}: every node was tried", upstream.id),
+    };
+    Fault::new(Code::NoNode, detail).on_stream()
+}
+
+/// Whether the request may be sent once more: nothing of it can have been acted on, or acting on
+/// it twice does no harm; and all of it is still here.
+fn may_retry<R>(fault: &Fault, request: &Request<'_, R>, progress: &Progress) -> bool {
+    let whole = matches!(request.body, RequestBody::Whole(_)) || !progress.body_begun.get();
+    let harmless = match fault.retry {
+        Retry::Yes => true,
+        Retry::ReusedConnection | Retry::No => request.head.method.is_idempotent(),
+    };
+    fault.side() == Side::Upstream && !progress.answered.get() && whole && harmless
+}
+
+/// One try at one node.
+struct Attempt<'t> {
+    upstream: &'t Upstream,
+    route: &'t Route,
+    pick: &'t Pick,
+    progress: &'t Progress,
+}
+
+/// How a node answered.
+enum Answered {
+    /// With a message that has gone to the client.
+    Whole,
+    /// With a 101 that has gone to the client: raw bytes follow both ways.
+    Switched,
+}
+
+impl Attempt<'_> {
+    async fn run<R: Receive, S: Respond, N: Nodes>(
+        &self,
+        request: &mut Request<'_, R>,
+        client: &mut S,
+        nodes: &N,
+        chains: Chains<'_>,
+        cx: &mut Cx<'_>,
+        fresh: bool,
+    ) -> Result<(), Fault> {
+        let _in_flight: InFlight = self.pick.begin();
+        let address = self.pick.address();
+        let Leased { stream, reused } = nodes.lease(self.upstream, address, fresh).await?;
+        let permit = Permit { nodes, upstream: self.upstream, address };
+        let opened = cx.shard.now();
+        let head = &*request.head;
+        let end = head.body.is_empty();
+        let stale = |fault: Fault| match reused {
+            true => fault,
+            // The first request on a connection: the node refused it, it did not just idle out.
+            false if fault.retry == Retry::ReusedConnection => fault.retry(Retry::No),
+            false => fault,
+        };
+        let (mut up, mut down) = stream.open(head, end).await.map_err(stale)?;
+        up.flush().await.map_err(stale)?;
+
+        let (mut sent, mut got) = (Moved::default(), Moved::default());
+        let turns = Turns::new(cx);
+        let answer = async {
+            let head = self.final_head(&mut down, client).await.map_err(stale)?;
+            self.observe(&mut *turns.take().await, &head, opened);
+            if head.status == 101 {
+                upgrade::verify(request.head, &head)?;
+                self.progress.answered.set(true);
+                turns.take().await.outcome.status = 101;
+                client.head(head, false).await?;
+                client.flush().await?;
+                return Ok(Answered::Switched);
+            }
+            self.answer(request.head, head, &mut down, client, chains, &turns, &mut got).await?;
+            Ok(Answered::Whole)
+        };
+        let result = if end {
+            answer.await
+        } else {
+            self.progress.body_begun.set(true);
+            let upload = async {
+                match &mut request.body {
+                    RequestBody::Stream(body) => {
+                        pump::upload(body, &mut up, chains, &turns, &mut sent).await
+                    }
+                    RequestBody::Whole(whole) => {
+                        let mut body = LocalBody::whole(whole.clone());
+                        pump::upload(&mut body, &mut up, chains, &turns, &mut sent).await
+                    }
+                }
+            };
+            pump::both(upload, answer).await
+        };
+        cx.outcome.request_bytes = cx.outcome.request_bytes.max(sent.bytes);
+        cx.outcome.response_bytes = got.bytes;
+        match result? {
+            Answered::Whole => {
+                permit.give_back(N::Stream::rejoin(up, down));
+                Ok(())
+            }
+            Answered::Switched => match &mut request.body {
+                RequestBody::Stream(body) => {
+                    let moved = pump::tunnel(body, &mut up, &mut down, client).await;
+                    cx.outcome.request_bytes = moved.up.bytes;
+                    cx.outcome.response_bytes = moved.down.bytes;
+                    moved.result
+                }
+                RequestBody::Whole(_) => Ok(()),
+            },
+        }
+    }
+
+    /// The node's final head; interim ones go straight to the client.
+    async fn final_head<S: Respond>(
+        &self,
+        down: &mut impl Answer,
+        client: &mut S,
+    ) -> Result<ResponseHead, Fault> {
+        loop {
+            let head = down.head().await?;
+            if !head.is_interim() {
+                return Ok(head);
+            }
+            // 100 is the gateway's own to send: it has asked for the body already, or will.
+            if head.status != 100 {
+                client.inform(&head).await?;
+            }
+        }
+    }
+
+    /// Takes the node's answer into account: health, latency, the log.
+    fn observe(&self, cx: &mut Cx<'_>, head: &ResponseHead, opened: std::time::Instant) {
+        cx.outcome.node_status = Some(head.status);
+        cx.outcome.node_micros = cx.shard.micros_since(opened);
+        self.pick.report(Report::Status(head.status));
+        self.pick.observe(Duration::from_micros(cx.outcome.node_micros));
+    }
+
+    /// Sends the answer through the response phases to the client.
+    #[allow(clippy::too_many_arguments)] // both halves, both heads and the context meet here
+    async fn answer<S: Respond>(
+        &self,
+        request: &RequestHead,
+        mut head: ResponseHead,
+        down: &mut impl Receive,
+        client: &mut S,
+        chains: Chains<'_>,
+        turns: &Turns<'_, Cx<'_>>,
+        got: &mut Moved,
+    ) -> Result<(), Fault> {
+        forward::response_head(&mut head, self.route.via);
+        let mut replacement = None;
+        {
+            let mut cx = turns.take().await;
+            if let Some(max) = chains.buffers(Direction::Response) {
+                cx.response_body = Some(collect(down, max, Code::UpstreamInvalid).await?);
+            }
+            if let Some(reply) = phases::response(chains, request, &mut head, &mut cx).await? {
+                cx.response_body = None;
+                replacement = Some(LocalBody::new(reply.body));
+            }
+            if let Some(whole) = cx.response_body.take() {
+                if !whole.is_empty() || head.body != BodyLength::Empty {
+                    head.body = BodyLength::Exact(whole.len() as u64);
+                }
+                replacement = Some(LocalBody::whole(whole));
+            }
+            cx.outcome.status = head.status;
+        }
+        self.progress.answered.set(true);
+        let end = head.body.is_empty();
+        client.head(head, end).await?;
+        if end {
+            client.flush().await?;
+        }
+        match replacement {
+            Some(_) if end => Ok(()),
+            Some(mut body) => pump::download(&mut body, client, chains, turns, got).await,
+            None if end => pump::drain(down).await,
+            None => pump::download(down, client, chains, turns, got).await,
+        }
+    }
+}
+
+/// A place in a pool; given back when the try is over, with the connection or without.
+struct Permit<'t, N: Nodes> {
+    nodes: &'t N,
+    upstream: &'t Upstream,
+    address: SocketAddr,
+}
+
+impl<N: Nodes> Permit<'_, N> {
+    fn give_back(self, stream: Option<N::Stream>) {
+        self.nodes.give_back(self.upstream, self.address, stream);
+        std::mem::forget(self);
+    }
+}
+
+impl<N: Nodes> Drop for Permit<'_, N> {
+    fn drop(&mut self) {
+        self.nodes.give_back(self.upstream, self.address, None);
+    }
+}

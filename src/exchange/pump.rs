@@ -1,0 +1,208 @@
+//! Moves both bodies of an exchange at the same time, with backpressure: a frame is read only
+//! after the one before was taken by the other side.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use ringgate_core::{Fault, Frame, Receive, Respond, Transmit};
+
+use super::phases::{self, Chains, Frames};
+use super::turn::Turns;
+use crate::plugin::{Cx, Direction, Phase};
+
+/// What takes frames: the client's side, or the node's.
+trait Sink {
+    async fn send(&mut self, frame: Frame) -> Result<(), Fault>;
+    async fn flush(&mut self) -> Result<(), Fault>;
+}
+
+/// The client as a sink.
+struct ToClient<'s, S>(&'s mut S);
+/// The node as a sink.
+struct ToNode<'s, T>(&'s mut T);
+
+impl<S: Respond> Sink for ToClient<'_, S> {
+    async fn send(&mut self, frame: Frame) -> Result<(), Fault> {
+        self.0.send(frame).await
+    }
+    async fn flush(&mut self) -> Result<(), Fault> {
+        self.0.flush().await
+    }
+}
+
+impl<T: Transmit> Sink for ToNode<'_, T> {
+    async fn send(&mut self, frame: Frame) -> Result<(), Fault> {
+        self.0.send(frame).await
+    }
+    async fn flush(&mut self) -> Result<(), Fault> {
+        self.0.flush().await
+    }
+}
+
+/// How a body ended and how large it was.
+#[derive(Debug, Default)]
+pub(super) struct Moved {
+    /// Bytes that were sent on.
+    pub(super) bytes: u64,
+}
+
+/// Moves the answer's body to the client.
+pub(super) async fn download<B: Receive, S: Respond>(
+    body: &mut B,
+    client: &mut S,
+    chains: Chains<'_>,
+    cx: &Turns<'_, Cx<'_>>,
+    moved: &mut Moved,
+) -> Result<(), Fault> {
+    pump(body, ToClient(client), Direction::Response, chains, cx, moved).await
+}
+
+/// Moves the request's body to the node.
+pub(super) async fn upload<B: Receive, T: Transmit>(
+    body: &mut B,
+    node: &mut T,
+    chains: Chains<'_>,
+    cx: &Turns<'_, Cx<'_>>,
+    moved: &mut Moved,
+) -> Result<(), Fault> {
+    pump(body, ToNode(node), Direction::Request, chains, cx, moved).await
+}
+
+async fn pump<B: Receive>(
+    body: &mut B,
+    mut sink: impl Sink,
+    direction: Direction,
+    chains: Chains<'_>,
+    cx: &Turns<'_, Cx<'_>>,
+    moved: &mut Moved,
+) -> Result<(), Fault> {
+    let phase = match direction {
+        Direction::Request => Phase::RequestFrames,
+        Direction::Response => Phase::ResponseFrames,
+    };
+    let filtered = chains.any(phase);
+    let mut frames = Frames::new();
+    loop {
+        if !body.is_ready() {
+            sink.flush().await?;
+        }
+        let frame = body.frame().await?;
+        let taken = match &frame {
+            Frame::Data(chunk) => chunk.len(),
+            Frame::Trailers(_) | Frame::End => 0,
+        };
+        let last = !matches!(frame, Frame::Data(_));
+        if filtered {
+            let mut turn = cx.take().await;
+            phases::frame(chains, direction, frame, &mut frames, &mut turn).await?;
+            drop(turn);
+            for frame in frames.drain(..) {
+                moved.count(&frame);
+                sink.send(frame).await?;
+            }
+        } else {
+            moved.count(&frame);
+            sink.send(frame).await?;
+        }
+        if last {
+            return sink.flush().await;
+        }
+        body.consumed(taken);
+    }
+}
+
+impl Moved {
+    fn count(&mut self, frame: &Frame) {
+        if let Frame::Data(chunk) = frame {
+            self.bytes += chunk.len() as u64;
+        }
+    }
+}
+
+/// Runs the answer's half to its end, with the request's half beside it.
+///
+/// The answer decides: when it ends first (an early answer), the rest of the request is no longer
+/// sent. When the request's half fails because the node takes no more, the node's answer is still
+/// awaited; when it fails on the client's side, the exchange is over.
+pub(super) async fn both<T>(
+    request: impl Future<Output = Result<(), Fault>>,
+    answer: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let mut request = pin!(request);
+    let mut answer = pin!(answer);
+    let mut requesting = true;
+    poll_fn(|task| {
+        if requesting && let Poll::Ready(end) = request.as_mut().poll(task) {
+            requesting = false;
+            if let Err(fault) = end
+                && fault.side() != ringgate_core::Side::Upstream
+            {
+                return Poll::Ready(Err(fault));
+            }
+        }
+        answer.as_mut().poll(task)
+    })
+    .await
+}
+
+/// What went through a tunnel, and how it ended.
+#[derive(Debug)]
+pub(super) struct Tunnelled {
+    pub(super) up: Moved,
+    pub(super) down: Moved,
+    pub(super) result: Result<(), Fault>,
+}
+
+/// Moves raw bytes both ways until both directions have ended: each may end alone (half-close).
+pub(super) async fn tunnel<B: Receive, T: Transmit, A: Receive, S: Respond>(
+    body: &mut B,
+    up: &mut T,
+    down: &mut A,
+    client: &mut S,
+) -> Tunnelled {
+    let (mut sent, mut got) = (Moved::default(), Moved::default());
+    let result = {
+        let mut upward = pin!(raw(body, ToNode(up), &mut sent));
+        let mut downward = pin!(raw(down, ToClient(client), &mut got));
+        let (mut up_done, mut down_done) = (false, false);
+        poll_fn(|task| {
+            if !up_done && let Poll::Ready(end) = upward.as_mut().poll(task) {
+                end?;
+                up_done = true;
+            }
+            if !down_done && let Poll::Ready(end) = downward.as_mut().poll(task) {
+                end?;
+                down_done = true;
+            }
+            if up_done && down_done { Poll::Ready(Ok(())) } else { Poll::Pending }
+        })
+        .await
+    };
+    Tunnelled { up: sent, down: got, result }
+}
+
+async fn raw<B: Receive>(body: &mut B, mut sink: impl Sink, moved: &mut Moved) -> Result<(), Fault> {
+    loop {
+        let frame = body.frame().await?;
+        let taken = match &frame {
+            Frame::Data(chunk) => chunk.len(),
+            Frame::Trailers(_) | Frame::End => {
+                sink.send(Frame::End).await?;
+                return sink.flush().await;
+            }
+        };
+        moved.count(&frame);
+        sink.send(frame).await?;
+        sink.flush().await?;
+        body.consumed(taken);
+    }
+}
+
+/// Reads an answer that has no body to its end, so that its connection can serve again.
+pub(super) async fn drain(body: &mut impl Receive) -> Result<(), Fault> {
+    while let Frame::Data(chunk) = body.frame().await? {
+        body.consumed(chunk.len());
+    }
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! `serve`: the way of a request as a list of functions.
+
+use std::rc::Rc;
+
+use ringgate_core::{BodyLength, Code, Exchange, Fault, Receive, RequestHead, Respond};
+
+use super::body::{LocalBody, collect};
+use super::phases::{self, Chains};
+use super::proxy::{self, Nodes, RequestBody};
+use super::pump::{self, Moved};
+use super::turn::Turns;
+use super::{answer, client_address};
+use crate::plugin::{Chain, Cx, Direction, Reply, Verdict};
+use crate::route::variable::Subject;
+use crate::shard::Shard;
+
+/// Serves one exchange: matches a route, runs its plugins, proxies or answers, logs. `Err` only
+/// where the connection cannot go on; what went wrong is logged and counted already.
+pub async fn serve<R: Receive, S: Respond, N: Nodes>(
+    shard: &Rc<Shard>,
+    nodes: &N,
+    exchange: Exchange<R, S>,
+) -> Result<(), Fault> {
+    let Exchange { mut head, body, mut client, connection } = exchange;
+    let plan = shard.pin();
+    let corrected = client_address::corrected(&shard.settings.trusted, &connection, &head);
+    let seen = corrected.as_ref().unwrap_or(&connection);
+    let mut cx = Cx::new(shard, &plan, seen);
+    cx.route = plan.routes.find(&Subject::new(&head, seen)).map(|found| found.payload);
+
+    let mut merged = Merged(None);
+    let peer = connection.peer.ip();
+    let mut request = Request { head: &mut head, body: RequestBody::Stream(body), peer };
+    let result = run(&mut request, &mut client, nodes, &mut cx, &mut merged).await;
+    let result = match result {
+        Err(fault) => fail(fault, &mut head, &mut client, &mut cx, &merged).await,
+        whole => whole,
+    };
+    cx.outcome.total_micros = shard.micros_since(cx.outcome.started);
+    phases::log(merged.chains(&cx), &head, &cx);
+    shard.observe(&head, &cx);
+    result
+}
+
+/// A request on its way.
+pub(super) struct Request<'r, R> {
+    pub(super) head: &'r mut RequestHead,
+    pub(super) body: RequestBody<R>,
+    /// The connection's real peer, before trusted proxies' word.
+    pub(super) peer: std::net::IpAddr,
+}
+
+/// The route's chain with the consumer's laid over it, once there is one.
+struct Merged(Option<Rc<Chain>>);
+
+impl Merged {
+    fn chains<'c>(&'c self, cx: &Cx<'c>) -> Chains<'c> {
+        let route = match (&self.0, cx.route) {
+            (Some(merged), _) => merged,
+            (None, Some(route)) => &route.chain,
+            (None, None) => Chain::none(),
+        };
+        Chains { global: &cx.plan.global, route }
+    }
+}
+
+/// Everything up to the answer's last byte.
+async fn run<R: Receive, S: Respond>(
+    request: &mut Request<'_, R>,
+    client: &mut S,
+    nodes: &impl Nodes,
+    cx: &mut Cx<'_>,
+    merged: &mut Merged,
+) -> Result<(), Fault> {
+    match before_proxy(request, cx, merged).await? {
+        Verdict::Next => {
+            let chains = merged.chains(cx);
+            proxy::run(request, client, nodes, chains, cx).await
+        }
+        Verdict::Reply(reply) => {
+            local_reply(reply, request.head, client, merged.chains(cx), cx).await
+        }
+    }
+}
+
+/// Every phase before a node is chosen.
+async fn before_proxy<R: Receive>(
+    request: &mut Request<'_, R>,
+    cx: &mut Cx<'_>,
+    merged: &mut Merged,
+) -> Result<Verdict, Fault> {
+    let head = &mut *request.head;
+    macro_rules! or_reply {
+        ($phase:expr) => {
+            if let Verdict::Reply(reply) = $phase.await? {
+                return Ok(Verdict::Reply(reply));
+            }
+        };
+    }
+    or_reply!(phases::rewrite(merged.chains(cx), head, cx));
+    if let Some(consumer) = cx.consumer
+        && let Some(route) = cx.route
+        && !consumer.plugins.is_empty()
+    {
+        let chain = cx.shard.merged_chain(cx.plan.generation, route, consumer);
+        or_reply!(phases::rewrite_of_consumer(&chain, head, cx));
+        merged.0 = Some(chain);
+    }
+    let chains = merged.chains(cx);
+    if let Some(max) = chains.buffers(Direction::Request) {
+        let whole = match &mut request.body {
+            RequestBody::Stream(body) => collect(body, max, Code::BodyTooLarge).await?,
+            RequestBody::Whole(whole) => whole.clone(),
+        };
+        cx.outcome.request_bytes = whole.len() as u64;
+        cx.request_body = Some(whole);
+    }
+    or_reply!(phases::access(chains, head, cx));
+    or_reply!(phases::before_proxy(chains, head, cx));
+    if let Some(whole) = cx.request_body.take() {
+        head.body = match (whole.len(), head.body) {
+            (0, BodyLength::Empty) => BodyLength::Empty,
+            (len, _) => BodyLength::Exact(len as u64),
+        };
+        request.body = RequestBody::Whole(whole);
+    }
+    Ok(if cx.route.is_none() { Verdict::Reply(answer::route_not_found()) } else { Verdict::Next })
+}
+
+/// Sends an answer that was made here, through the response phases.
+async fn local_reply<S: Respond>(
+    reply: Reply,
+    request: &RequestHead,
+    client: &mut S,
+    chains: Chains<'_>,
+    cx: &mut Cx<'_>,
+) -> Result<(), Fault> {
+    let Reply { mut head, body } = reply;
+    cx.outcome.status = head.status;
+    cx.shard.stamp(&mut head);
+    let mut body = LocalBody::new(body);
+    if let Some(max) = chains.buffers(Direction::Response) {
+        cx.response_body = Some(collect(&mut body, max, Code::Plugin).await?);
+    }
+    if let Some(replaced) = phases::response(chains, request, &mut head, cx).await? {
+        body = LocalBody::new(replaced.body);
+        cx.response_body = None;
+    }
+    if let Some(whole) = cx.response_body.take() {
+        head.body = BodyLength::Exact(whole.len() as u64);
+        body = LocalBody::whole(whole);
+    }
+    cx.outcome.status = head.status;
+    let end = head.body.is_empty();
+    client.head(head, end).await?;
+    if end {
+        return client.flush().await;
+    }
+    let mut moved = Moved::default();
+    let sent = pump::download(&mut body, client, chains, &Turns::new(cx), &mut moved).await;
+    cx.outcome.response_bytes = moved.bytes;
+    sent
+}
+
+/// Answers a fault where no head was sent yet, ends the exchange otherwise.
+async fn fail<S: Respond>(
+    fault: Fault,
+    request: &mut RequestHead,
+    client: &mut S,
+    cx: &mut Cx<'_>,
+    merged: &Merged,
+) -> Result<(), Fault> {
+    cx.outcome.fault = Some(fault.code);
+    cx.shard.fault(&fault, request, cx);
+    let begun = cx.outcome.status != 0;
+    match answer::reply(&fault) {
+        Some(reply) if !begun => {
+            local_reply(reply, request, client, merged.chains(cx), cx).await?;
+            // A client whose message was broken or unread cannot go on with another.
+            match fault.side() {
+                ringgate_core::Side::Downstream => Err(fault),
+                _ => Ok(()),
+            }
+        }
+        _ => {
+            client.reset(&fault);
+            if cx.outcome.status == 0 {
+                cx.outcome.status = 499;
+            }
+            Err(fault)
+        }
+    }
+}

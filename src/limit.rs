@@ -1,0 +1,284 @@
+//! The limit table: counters that all shards share, so that a limit holds for the process.
+//!
+//! One debit is one compare-and-swap on one word; nothing locks. The table has a fixed number of
+//! slots in sets of [`WAYS`]; a key lives in one set. Where a set is full of live keys, the one
+//! that expires first makes room: the table never grows, and a flood of keys costs its own keys
+//! their counts before anybody else's (an eviction is counted).
+//!
+//! A slot is two words. The first holds a keyed 64-bit hash that stands for the key: two keys of
+//! one process collide with a probability of n²/2⁶⁵. The second holds the state, with its expiry
+//! in the top 34 bits, in ticks of 16 ms (8 years of uptime), so that one layout serves:
+//!
+//! * fixed windows: `end tick << 30 | used` (limits up to 2³⁰ − 1), and
+//! * leaky buckets (GCRA): the theoretical arrival time as a fixed-point number of ticks with 30
+//!   fractional bits (15 ps).
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
+use std::time::{Duration, Instant};
+
+/// Slots of a set.
+const WAYS: usize = 8;
+/// Sets of the default table: 262,144 keys, 4 MiB when all are in use.
+const SETS: usize = 32 * 1024;
+/// Nanoseconds of a tick.
+const TICK_NS: u64 = 16_000_000;
+/// Bits below the expiry.
+const PAYLOAD_BITS: u32 = 30;
+/// The largest limit of a fixed window.
+pub const LIMIT_MAX: u64 = (1 << PAYLOAD_BITS) - 1;
+
+/// A key of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitKey(u64);
+
+/// What a debit from a fixed window gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Debit {
+    /// Whether it was within the limit; if not, nothing was debited.
+    pub allowed: bool,
+    /// What is left of the window.
+    pub remaining: u64,
+    /// Until the window ends.
+    pub reset: Duration,
+}
+
+/// What a leaky bucket said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leak {
+    /// Within the rate, or within the burst: wait so long first.
+    Allowed(Duration),
+    /// Above the burst; nothing was added.
+    Refused,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Hash of the key; 0: free.
+    key: AtomicU64,
+    state: AtomicU64,
+}
+
+/// A set fills two cache lines.
+#[repr(align(128))]
+#[derive(Default)]
+struct Set([Slot; WAYS]);
+
+/// Counters shared by the process.
+pub struct LimitTable {
+    sets: Box<[Set]>,
+    hasher: RandomState,
+    epoch: Instant,
+    evictions: AtomicU64,
+}
+
+impl Default for LimitTable {
+    fn default() -> Self {
+        LimitTable::with_sets(SETS)
+    }
+}
+
+impl LimitTable {
+    /// A table of so many sets (a power of two) of 8 keys each.
+    pub fn with_sets(sets: usize) -> LimitTable {
+        assert!(sets.is_power_of_two(), "sets are found by masking a hash");
+        LimitTable {
+            sets: std::iter::repeat_with(Set::default).take(sets).collect(),
+            hasher: RandomState::new(),
+            epoch: Instant::now(),
+            evictions: AtomicU64::new(0),
+        }
+    }
+
+    /// The key of an object's limit (`limit-count/route/1`) for a subject (an address, a name).
+    pub fn key(&self, object: &str, subject: &[u8]) -> LimitKey {
+        // 0 marks free slots.
+        LimitKey(self.hasher.hash_one((object, subject)).max(1))
+    }
+
+    /// How many live keys made room for others.
+    pub fn evictions(&self) -> u64 {
+        self.evictions.load(Relaxed)
+    }
+
+    /// Debits `cost` from a fixed window that begins with its first debit, as APISIX's
+    /// `limit-count` does. Limits above [`LIMIT_MAX`] count as that.
+    pub fn debit(&self, key: LimitKey, cost: u64, limit: u64, window: Duration) -> Debit {
+        let limit = limit.min(LIMIT_MAX);
+        let now = self.now();
+        let window_ticks = (window.as_nanos() as u64).div_ceil(TICK_NS).max(1);
+        let mut outcome = Debit { allowed: false, remaining: 0, reset: window };
+        self.update(key, now, |state| {
+            let (end, used) = (state >> PAYLOAD_BITS, state & LIMIT_MAX);
+            let (end, used) = if end <= now >> PAYLOAD_BITS {
+                ((now >> PAYLOAD_BITS) + window_ticks, 0)
+            } else {
+                (end, used)
+            };
+            let allowed = used + cost <= limit;
+            let used = if allowed { used + cost } else { used };
+            outcome = Debit {
+                allowed,
+                remaining: limit.saturating_sub(used),
+                reset: ticks_to_duration((end << PAYLOAD_BITS).saturating_sub(now)),
+            };
+            end << PAYLOAD_BITS | used
+        });
+        outcome
+    }
+
+    /// Adds one request to a leaky bucket that leaks `rate` a second and holds `burst` more, as
+    /// nginx's and APISIX's `limit-req` do.
+    pub fn leak(&self, key: LimitKey, rate: f64, burst: f64) -> Leak {
+        let now = self.now();
+        let per_request = duration_to_ticks(1.0 / rate);
+        let tolerance = duration_to_ticks(burst / rate);
+        let mut outcome = Leak::Refused;
+        self.update(key, now, |state| {
+            let arrival = state.max(now);
+            let ahead = arrival - now;
+            if ahead > tolerance {
+                outcome = Leak::Refused;
+                return state;
+            }
+            outcome = Leak::Allowed(ticks_to_duration(ahead));
+            arrival.saturating_add(per_request)
+        });
+        outcome
+    }
+
+    /// Now, as a fixed-point number of ticks.
+    fn now(&self) -> u64 {
+        nanos_to_ticks(self.epoch.elapsed().as_nanos())
+    }
+
+    /// Replaces a key's state by what `next` makes of it; a key that is not there has state 0.
+    fn update(&self, key: LimitKey, now: u64, mut next: impl FnMut(u64) -> u64) {
+        let slot = self.slot(key, now);
+        let mut state = slot.state.load(Relaxed);
+        loop {
+            let new = next(state);
+            match slot.state.compare_exchange_weak(state, new, Relaxed, Relaxed) {
+                Ok(_) => return,
+                Err(current) => state = current,
+            }
+        }
+    }
+
+    /// The key's slot, found or made.
+    fn slot(&self, key: LimitKey, now: u64) -> &Slot {
+        // The top bits choose the set; all of them are compared.
+        let set = &self.sets[(key.0 >> 32) as usize & (self.sets.len() - 1)].0;
+        loop {
+            if let Some(slot) = set.iter().find(|slot| slot.key.load(Relaxed) == key.0) {
+                return slot;
+            }
+            let victim = set
+                .iter()
+                .min_by_key(|slot| match slot.key.load(Relaxed) {
+                    0 => 0,
+                    _ => slot.state.load(Relaxed).max(1),
+                })
+                .expect("a set has slots");
+            let old = victim.key.load(Relaxed);
+            let state = victim.state.load(Relaxed);
+            if victim.key.compare_exchange(old, key.0, SeqCst, Relaxed).is_ok() {
+                // Another shard may have put the same key elsewhere in the set meanwhile. Whoever
+                // sees the other's slot gives its own up; if both do, both look again.
+                let twin = |slot: &Slot| !std::ptr::eq(slot, victim) && slot.key.load(SeqCst) == key.0;
+                if set.iter().any(twin) {
+                    victim.key.store(0, SeqCst);
+                    continue;
+                }
+                if old != 0 {
+                    // The newcomer starts afresh; if somebody debited it in between, that stays.
+                    let _ = victim.state.compare_exchange(state, 0, Relaxed, Relaxed);
+                    if state > now {
+                        self.evictions.fetch_add(1, Relaxed);
+                    }
+                }
+                return victim;
+            }
+            // Another shard took that slot, perhaps for the same key: look again.
+        }
+    }
+}
+
+/// Nanoseconds to ticks with [`PAYLOAD_BITS`] fractional bits.
+fn nanos_to_ticks(nanos: u128) -> u64 {
+    ((nanos << PAYLOAD_BITS) / u128::from(TICK_NS)) as u64
+}
+
+fn duration_to_ticks(seconds: f64) -> u64 {
+    nanos_to_ticks((seconds.max(0.0) * 1e9) as u128)
+}
+
+fn ticks_to_duration(ticks: u64) -> Duration {
+    Duration::from_nanos(((u128::from(ticks) * u128::from(TICK_NS)) >> PAYLOAD_BITS) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_exact_over_threads() {
+        let table = LimitTable::with_sets(64);
+        let allowed = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let key = table.key("limit-count/route/1", b"10.0.0.1");
+                    for _ in 0..2_000 {
+                        if table.debit(key, 1, 5_000, Duration::from_secs(60)).allowed {
+                            allowed.fetch_add(1, Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(allowed.load(Relaxed), 5_000);
+    }
+
+    #[test]
+    fn a_window_tells_what_is_left_and_begins_anew() {
+        let table = LimitTable::with_sets(1);
+        let key = table.key("a", b"b");
+        let window = Duration::from_millis(60);
+        let first = table.debit(key, 1, 2, window);
+        assert!(first.allowed && first.remaining == 1);
+        assert!(first.reset > Duration::from_millis(30) && first.reset <= window + Duration::from_millis(16));
+        assert_eq!(table.debit(key, 1, 2, window).remaining, 0);
+        assert!(!table.debit(key, 1, 2, window).allowed);
+        while !table.debit(key, 1, 2, window).allowed {
+            std::thread::yield_now();
+        }
+        assert_eq!(table.debit(key, 1, 2, window).remaining, 0, "one was debited by the loop");
+    }
+
+    #[test]
+    fn a_bucket_delays_within_its_burst_and_refuses_beyond() {
+        let table = LimitTable::with_sets(1);
+        let key = table.key("limit-req", b"x");
+        assert_eq!(table.leak(key, 10.0, 2.0), Leak::Allowed(Duration::ZERO));
+        for expected_ms in [100, 200] {
+            let Leak::Allowed(wait) = table.leak(key, 10.0, 2.0) else { panic!("within the burst") };
+            let wait = wait.as_millis() as i64;
+            assert!((expected_ms - 50..=expected_ms).contains(&wait), "{wait}");
+        }
+        assert_eq!(table.leak(key, 10.0, 2.0), Leak::Refused);
+    }
+
+    #[test]
+    fn a_flood_of_keys_stays_within_the_table() {
+        let table = LimitTable::with_sets(4);
+        for i in 0..10_000_u32 {
+            let key = table.key("flood", &i.to_be_bytes());
+            assert!(table.debit(key, 1, 1, Duration::from_secs(60)).allowed);
+        }
+        assert!(table.evictions() >= 10_000 - 4 * WAYS as u64);
+    }
+}

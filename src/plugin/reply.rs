@@ -1,0 +1,85 @@
+//! Local replies: answers that a plugin or the gateway gives itself.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use ringgate_core::{BodyLength, Chunk, Fault, Frame, InvalidField, ResponseHead};
+
+/// A body that comes frame by frame.
+pub trait Source {
+    /// The next frame; [`Frame::End`] or trailers last.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, Fault>>;
+}
+
+/// The body of a local reply.
+pub enum ReplyBody {
+    /// None.
+    Empty,
+    /// All of it.
+    Whole(Chunk),
+    /// Frame by frame.
+    Stream(Box<dyn Source>),
+}
+
+/// An answer made here.
+pub struct Reply {
+    /// Status and fields; the length is set from the body.
+    pub head: ResponseHead,
+    /// The body.
+    pub body: ReplyBody,
+}
+
+impl Reply {
+    /// A reply without a body.
+    pub fn status(status: u16) -> Reply {
+        let mut head = ResponseHead::new(status);
+        head.body = BodyLength::Exact(0);
+        Reply { head, body: ReplyBody::Empty }
+    }
+
+    /// A reply with a text of a media type.
+    pub fn with_body(status: u16, media_type: &str, body: impl Into<Bytes>) -> Reply {
+        let body = Chunk::from(body.into());
+        let mut reply = Reply::status(status);
+        reply.head.body = BodyLength::Exact(body.len() as u64);
+        // A media type from our own code; one from a configuration was checked there.
+        let _ = reply.head.headers.append(b"Content-Type", media_type.as_bytes());
+        reply.body = ReplyBody::Whole(body);
+        reply
+    }
+
+    /// A reply with JSON text, in the words of APISIX's `core.response.exit`.
+    pub fn json(status: u16, body: impl Into<Bytes>) -> Reply {
+        Reply::with_body(status, "application/json", body)
+    }
+
+    /// `{"error_msg": …}`, as the gateway's own errors look.
+    pub fn error(status: u16, message: &str) -> Reply {
+        Reply::json(status, serde_json::json!({ "error_msg": message }).to_string())
+    }
+
+    /// `{"message": …}`, as most of APISIX's plugins refuse.
+    pub fn message(status: u16, message: &str) -> Reply {
+        Reply::json(status, serde_json::json!({ "message": message }).to_string())
+    }
+
+    /// A reply whose body comes frame by frame.
+    pub fn stream(status: u16, source: Box<dyn Source>) -> Reply {
+        let mut reply = Reply::status(status);
+        reply.head.body = BodyLength::Unknown;
+        reply.body = ReplyBody::Stream(source);
+        reply
+    }
+
+    /// Adds a field.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Reply, InvalidField> {
+        self.head.headers.append(name.as_bytes(), value.as_bytes())?;
+        Ok(self)
+    }
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reply").field("head", &self.head).finish_non_exhaustive()
+    }
+}

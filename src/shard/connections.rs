@@ -1,0 +1,129 @@
+//! The shard's connections from clients: how many there are, and how they end when it drains.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+/// How long a connection that waits for its next request is left when the shard drains: a request
+/// that is on its way is still served.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Connections of one process are numbered by shard in the top 16 bits.
+const SHARD_SHIFT: u32 = 48;
+
+/// Client connections of a shard.
+pub struct Connections {
+    open: Cell<usize>,
+    max: usize,
+    last_id: Cell<u64>,
+    draining: Cell<bool>,
+    /// Who waits for draining to begin; bounded by the connections and listeners.
+    waiting: RefCell<Vec<Option<Waker>>>,
+    free: RefCell<Vec<usize>>,
+}
+
+impl Connections {
+    /// None yet; at most `max`.
+    pub fn new(shard: usize, max: usize) -> Connections {
+        Connections {
+            open: Cell::new(0),
+            max,
+            last_id: Cell::new((shard as u64) << SHARD_SHIFT),
+            draining: Cell::new(false),
+            waiting: RefCell::default(),
+            free: RefCell::default(),
+        }
+    }
+
+    /// How many are open.
+    pub fn open(&self) -> usize {
+        self.open.get()
+    }
+
+    /// Whether there is no room for another.
+    pub fn is_full(&self) -> bool {
+        self.open.get() >= self.max
+    }
+
+    /// Counts a connection in.
+    pub fn enter(&self) -> OpenConnection<'_> {
+        self.open.set(self.open.get() + 1);
+        self.last_id.set(self.last_id.get() + 1);
+        OpenConnection { connections: self, id: self.last_id.get() }
+    }
+
+    /// Whether the shard drains.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Begins to drain.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        for waker in self.waiting.borrow_mut().iter_mut().filter_map(Option::take) {
+            waker.wake();
+        }
+    }
+
+    /// Returns when the shard drains. To be polled by one task; costs no more than a look at a
+    /// flag after the first poll.
+    pub async fn drained(&self) {
+        let place = Place { connections: self, index: Cell::new(None) };
+        poll_fn(|task| {
+            if self.draining.get() {
+                return Poll::Ready(());
+            }
+            if place.index.get().is_none() {
+                let mut waiting = self.waiting.borrow_mut();
+                let index = self.free.borrow_mut().pop().unwrap_or_else(|| {
+                    waiting.push(None);
+                    waiting.len() - 1
+                });
+                waiting[index] = Some(task.waker().clone());
+                place.index.set(Some(index));
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Returns when an idle connection has to end.
+    pub async fn idle_grace(&self) {
+        self.drained().await;
+        ringgate_io::sleep(GRACE).await;
+    }
+}
+
+struct Place<'c> {
+    connections: &'c Connections,
+    index: Cell<Option<usize>>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(index) = self.index.get() {
+            self.connections.waiting.borrow_mut()[index] = None;
+            self.connections.free.borrow_mut().push(index);
+        }
+    }
+}
+
+/// A connection that is open; counted out when dropped.
+pub struct OpenConnection<'c> {
+    connections: &'c Connections,
+    id: u64,
+}
+
+impl OpenConnection<'_> {
+    /// Unique in this process.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        self.connections.open.set(self.connections.open.get() - 1);
+    }
+}

@@ -1,0 +1,40 @@
+//! What other threads may ask of a shard, through its mailbox.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringgate_io::Engine;
+use tokio::sync::oneshot;
+
+use crate::config::plan::Plan;
+use crate::telemetry::snapshot::Snapshot;
+
+/// A message to a shard.
+pub enum Message {
+    /// Serve this plan from now on; answered with its generation once it is in force.
+    Adopt(Arc<Plan>, flume::Sender<(usize, u64)>),
+    /// Tell the counters.
+    Snapshot(oneshot::Sender<Snapshot>),
+    /// Tell how it is.
+    Status(oneshot::Sender<ShardStatus>),
+    /// Take no new connections, end idle ones, and end when the others have ended or the time is
+    /// over.
+    Drain(Duration),
+}
+
+/// How a shard is.
+#[derive(Debug, Clone)]
+pub struct ShardStatus {
+    /// From 0.
+    pub shard: usize,
+    /// The CPU that it is pinned to.
+    pub cpu: Option<usize>,
+    /// The engine that it got, and why.
+    pub engine: Engine,
+    /// The generation of its plan.
+    pub generation: u64,
+    /// Connections from clients.
+    pub connections: usize,
+    /// Whether it is draining.
+    pub draining: bool,
+}

@@ -1,0 +1,178 @@
+//! The shard's connections to nodes: one pool per endpoint and way to speak to it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use ringgate_core::{Code, Fault, Retry, Timeouts};
+use ringgate_http1::client::{ClientConnection, ClientSettings};
+use ringgate_io::{Reader, Writer};
+
+use super::Settings;
+use crate::config::plan::Upstream;
+use crate::exchange::{Leased, Nodes};
+use crate::telemetry::metrics::{Counter, ShardMetrics};
+use crate::upstream::pool::{Full, Grant, Pool, PoolLimits};
+
+/// A connection to a node.
+pub type NodeConnection = ClientConnection<Reader, Writer>;
+
+/// Pools of a shard; beyond this many, empty ones are dropped first.
+const POOLS_SWEEP: usize = 1024;
+
+/// The pools of a shard.
+pub struct PooledNodes {
+    pools: RefCell<HashMap<SocketAddr, Rc<Pool<NodeConnection>>>>,
+    metrics: Rc<ShardMetrics>,
+    open: usize,
+    waiting: usize,
+    shards: usize,
+    timeouts: Timeouts,
+}
+
+impl PooledNodes {
+    /// No connections yet.
+    pub fn new(settings: &Settings, metrics: Rc<ShardMetrics>) -> PooledNodes {
+        PooledNodes {
+            pools: RefCell::default(),
+            metrics,
+            open: settings.limits.upstream_connections.div_ceil(settings.shards),
+            waiting: settings.limits.upstream_waiting.div_ceil(settings.shards),
+            shards: settings.shards,
+            timeouts: settings.timeouts.clone(),
+        }
+    }
+
+    fn limits(&self, upstream: &Upstream) -> PoolLimits {
+        let keepalive = &upstream.keepalive;
+        PoolLimits {
+            open: self.open,
+            idle: keepalive.size.div_ceil(self.shards),
+            waiting: self.waiting,
+            idle_timeout: keepalive.idle_timeout,
+            requests: keepalive.requests,
+        }
+    }
+
+    fn pool(&self, upstream: &Upstream, address: SocketAddr) -> Rc<Pool<NodeConnection>> {
+        if let Some(pool) = self.pools.borrow().get(&address) {
+            return pool.clone();
+        }
+        let mut pools = self.pools.borrow_mut();
+        if pools.len() >= POOLS_SWEEP {
+            pools.retain(|_, pool| pool.open() > 0);
+        }
+        let pool = Rc::new(Pool::new(self.limits(upstream)));
+        pools.insert(address, pool.clone());
+        pool
+    }
+
+    /// Closes idle connections that are old, or that their node has closed.
+    pub fn sweep(&self, now: Instant) {
+        for pool in self.pools.borrow().values() {
+            pool.sweep(now, |connection| !connection.is_stale());
+        }
+    }
+
+    /// Idle connections.
+    pub fn idle(&self) -> usize {
+        self.pools.borrow().values().map(|pool| pool.idle()).sum()
+    }
+
+    async fn open(
+        &self,
+        upstream: &Upstream,
+        address: SocketAddr,
+    ) -> Result<NodeConnection, Fault> {
+        let within = upstream.timeouts.connect.unwrap_or(self.timeouts.upstream_connect);
+        let stream = ringgate_io::connect(address, within).await.map_err(|error| {
+            let code = match error.kind() {
+                std::io::ErrorKind::TimedOut => Code::ConnectTimeout,
+                _ if is_exhausted(&error) => Code::Overloaded,
+                _ => Code::ConnectFailed,
+            };
+            Fault::new(code, format!("connect to {address}: {error}")).on_stream().retry(Retry::Yes)
+        })?;
+        self.metrics.add(Counter::UpstreamOpened, 1);
+        let (reader, writer) = stream.into_split();
+        Ok(ClientConnection::new(reader, writer, upstream.client_settings.clone()))
+    }
+}
+
+/// Whether the process is out of descriptors, ports or memory.
+fn is_exhausted(error: &std::io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS | libc::EADDRNOTAVAIL)
+    )
+}
+
+/// A right to open a connection, given back where it does not come up.
+struct Right<'p>(&'p Pool<NodeConnection>, bool);
+
+impl Drop for Right<'_> {
+    fn drop(&mut self) {
+        if !self.1 {
+            self.0.closed();
+        }
+    }
+}
+
+impl Nodes for PooledNodes {
+    type Stream = NodeConnection;
+
+    async fn lease(
+        &self,
+        upstream: &Upstream,
+        address: SocketAddr,
+        fresh: bool,
+    ) -> Result<Leased<NodeConnection>, Fault> {
+        let pool = self.pool(upstream, address);
+        let wait = upstream.timeouts.connect.unwrap_or(self.timeouts.upstream_connect);
+        let grant = match pool.try_take(fresh) {
+            Some(grant) => grant,
+            None => ringgate_io::within(wait, pool.take(fresh))
+                .await
+                .unwrap_or(Err(Full))
+                .map_err(|Full| busy(address))?,
+        };
+        match grant {
+            Grant::Reused(pooled) => {
+                self.metrics.add(Counter::UpstreamReused, 1);
+                Ok(Leased { stream: pooled.connection, reused: true })
+            }
+            Grant::Open => {
+                let mut right = Right(&pool, false);
+                let stream = self.open(upstream, address).await?;
+                right.1 = true;
+                Ok(Leased { stream, reused: false })
+            }
+        }
+    }
+
+    fn give_back(&self, upstream: &Upstream, address: SocketAddr, stream: Option<NodeConnection>) {
+        let pool = self.pool(upstream, address);
+        match stream {
+            Some(stream) => {
+                let requests = stream.requests();
+                pool.put(stream, requests, Instant::now());
+            }
+            None => pool.closed(),
+        }
+    }
+}
+
+fn busy(address: SocketAddr) -> Fault {
+    Fault::new(Code::UpstreamBusy, format!("every connection to {address} is in use")).on_stream()
+}
+
+/// Settings of connections to an upstream's nodes.
+pub fn client_settings(
+    timeouts: &Timeouts,
+    limits: &ringgate_core::Limits,
+) -> Rc<ClientSettings> {
+    let _ = (timeouts, limits);
+    unreachable!()
+}

@@ -1,0 +1,317 @@
+//! The shards of a process: their threads, how they are reached, and what happens when one dies.
+
+use std::io;
+use std::net::TcpListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use core_affinity::CoreId;
+use ringgate_core::Scheme;
+use ringgate_http1::server::Settings as ConnectionSettings;
+use ringgate_io::mailbox::Sender;
+use ringgate_io::{EngineChoice, EngineSpec, Listener};
+
+use super::{Message, PlanSlot, Settings, Shard, ShardStatus, http};
+use crate::config::plan::Plan;
+use crate::listener::ListenerSet;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::error_log;
+use crate::telemetry::metrics::{Counter, Gauge};
+
+/// Messages that may wait for a shard.
+const MAILBOX: usize = 1024;
+/// How long a shard that died rests before it starts again, so that one that dies at once does not
+/// spin.
+const RESTART: Duration = Duration::from_millis(100);
+/// How often a draining shard looks whether it is empty.
+const DRAIN_LOOK: Duration = Duration::from_millis(100);
+
+/// What all shards of a worker are started with.
+pub struct ShardSpec {
+    /// Bounds and trust.
+    pub settings: Settings,
+    /// Which engine.
+    pub engine: EngineChoice,
+    /// CPU of each shard; [`None`]: wherever the kernel puts it.
+    pub cpus: Vec<Option<usize>>,
+    /// The listening sockets.
+    pub listeners: Vec<ListenerSet>,
+    /// The plan in force; set before it is posted.
+    pub plan: ArcSwap<Plan>,
+    /// Where plans go that no request needs any more.
+    pub retired: flume::Sender<Arc<Plan>>,
+    /// Makes a shard's end of the access log.
+    pub access_log: Option<Box<dyn Fn(usize) -> AccessLog + Send + Sync>>,
+}
+
+/// A shard, as other threads see it.
+pub struct ShardHandle {
+    mailbox: Mutex<Sender<Message>>,
+}
+
+impl ShardHandle {
+    /// Puts a message into the shard's mailbox; whether it was taken.
+    pub fn send(&self, message: Message) -> bool {
+        let mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
+        mailbox.try_send(message).is_ok()
+    }
+}
+
+/// The running shards.
+pub struct Worker {
+    spec: Arc<ShardSpec>,
+    shards: Vec<Arc<ShardHandle>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What a shard says while it starts.
+type Started = (usize, Result<(), String>);
+
+impl Worker {
+    /// Starts a shard per CPU and returns when every one of them serves.
+    ///
+    /// # Errors
+    /// With the first shard that could not start.
+    pub fn start(spec: ShardSpec) -> io::Result<Worker> {
+        let spec = Arc::new(spec);
+        let (started, starting) = flume::unbounded();
+        let mut worker = Worker { spec: spec.clone(), shards: Vec::new(), threads: Vec::new() };
+        for index in 0..spec.cpus.len() {
+            let (sender, receiver) = ringgate_io::mailbox(MAILBOX)?;
+            let handle = Arc::new(ShardHandle { mailbox: Mutex::new(sender) });
+            let thread = Supervised {
+                index,
+                spec: spec.clone(),
+                handle: handle.clone(),
+                started: started.clone(),
+            };
+            worker.shards.push(handle);
+            worker.threads.push(
+                std::thread::Builder::new()
+                    .name(format!("shard-{index}"))
+                    .spawn(move || thread.run(receiver))?,
+            );
+        }
+        drop(started);
+        for _ in 0..spec.cpus.len() {
+            match starting.recv() {
+                Ok((_, Ok(()))) => {}
+                Ok((index, Err(error))) => {
+                    return Err(io::Error::other(format!("shard {index}: {error}")));
+                }
+                Err(_) => return Err(io::Error::other("a shard ended while it started")),
+            }
+        }
+        Ok(worker)
+    }
+
+    /// The shards.
+    pub fn shards(&self) -> &[Arc<ShardHandle>] {
+        &self.shards
+    }
+
+    /// The listening sockets.
+    pub fn listeners(&self) -> &[ListenerSet] {
+        &self.spec.listeners
+    }
+
+    /// The plan in force.
+    pub fn plan(&self) -> Arc<Plan> {
+        self.spec.plan.load_full()
+    }
+
+    /// Puts a plan in force and returns when every shard serves it, or after `within`; how many do.
+    pub fn adopt(&self, plan: Arc<Plan>, within: Duration) -> usize {
+        // A shard that starts again from here on takes this one by itself.
+        self.spec.plan.store(plan.clone());
+        let (done, adopted) = flume::unbounded();
+        for shard in &self.shards {
+            shard.send(Message::Adopt(plan.clone(), done.clone()));
+        }
+        drop(done);
+        let deadline = Instant::now() + within;
+        let mut count = 0;
+        while count < self.shards.len() && adopted.recv_deadline(deadline).is_ok() {
+            count += 1;
+        }
+        count
+    }
+
+    /// Lets every shard end what has begun, and returns when they have ended.
+    pub fn drain(self, within: Duration) {
+        for shard in &self.shards {
+            shard.send(Message::Drain(within));
+        }
+        for thread in self.threads {
+            // A shard's panic was caught and written inside.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A shard's thread.
+struct Supervised {
+    index: usize,
+    spec: Arc<ShardSpec>,
+    handle: Arc<ShardHandle>,
+    started: flume::Sender<Started>,
+}
+
+impl Supervised {
+    /// Runs the shard, again where it dies: on the same descriptors, so that connections that
+    /// wait to be accepted are not lost.
+    fn run(self, first: ringgate_io::mailbox::Receiver<Message>) {
+        let cpu = self.spec.cpus[self.index];
+        if let Some(id) = cpu
+            && !core_affinity::set_for_current(CoreId { id })
+        {
+            error_log::shard_not_pinned(self.index, id);
+        }
+        let mut mailbox = Some(first);
+        loop {
+            let receiver = match mailbox.take() {
+                Some(receiver) => receiver,
+                None => match ringgate_io::mailbox(MAILBOX) {
+                    Ok((sender, receiver)) => {
+                        let lock = self.handle.mailbox.lock();
+                        *lock.unwrap_or_else(PoisonError::into_inner) = sender;
+                        receiver
+                    }
+                    Err(error) => {
+                        error_log::shard_died(self.index, &error.to_string());
+                        std::thread::sleep(RESTART);
+                        continue;
+                    }
+                },
+            };
+            let run = catch_unwind(AssertUnwindSafe(|| self.run_once(receiver)));
+            let reason = match run {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => {
+                    // At start it is the caller's to tell.
+                    if self.started.send((self.index, Err(error.to_string()))).is_ok() {
+                        return;
+                    }
+                    error.to_string()
+                }
+                Err(panic) => panic_text(&*panic),
+            };
+            error_log::shard_died(self.index, &reason);
+            std::thread::sleep(RESTART);
+        }
+    }
+
+    fn run_once(&self, mailbox: ringgate_io::mailbox::Receiver<Message>) -> io::Result<()> {
+        let spec = &*self.spec;
+        let sockets = spec
+            .listeners
+            .iter()
+            .map(|set| set.for_shard(self.index))
+            .collect::<io::Result<Vec<TcpListener>>>()?;
+        ringgate_io::run(spec.engine, &EngineSpec::default(), |engine| {
+            let engine = engine.clone();
+            async move {
+                let mut inbox = mailbox.open()?;
+                let shard = self.build_shard();
+                let connections = Rc::new(ConnectionSettings::new(
+                    spec.settings.limits.clone(),
+                    spec.settings.timeouts.clone(),
+                    Scheme::Http,
+                ));
+                for socket in sockets {
+                    let listener = Listener::from_std(socket)?;
+                    ringgate_io::spawn(http::accept(shard.clone(), listener, connections.clone()));
+                }
+                ringgate_io::spawn(keep_house(shard.clone()));
+                // Nobody listens any more when the shard starts again.
+                let _ = self.started.send((self.index, Ok(())));
+                let mut deadline = None;
+                loop {
+                    let message = match deadline {
+                        None => inbox.recv().await,
+                        Some(_) => ringgate_io::within(DRAIN_LOOK, inbox.recv()).await.unwrap_or(None),
+                    };
+                    match message {
+                        Some(Message::Drain(within)) => {
+                            deadline = Some(Instant::now() + within);
+                            connections.draining.set(true);
+                            shard.connections.drain();
+                        }
+                        Some(message) => self.answer(&shard, &engine, message),
+                        None if deadline.is_none() => return Ok(()),
+                        None => {}
+                    }
+                    if deadline.is_some_and(|end| shard.connections.open() == 0 || Instant::now() >= end) {
+                        shard.flush_logs();
+                        return Ok(());
+                    }
+                }
+            }
+        })?
+    }
+
+    fn build_shard(&self) -> Rc<Shard> {
+        let spec = &*self.spec;
+        let plan = PlanSlot::new(spec.plan.load_full(), spec.retired.clone());
+        let access_log = spec.access_log.as_ref().map(|make| make(self.index));
+        let shard = Shard::new(self.index, spec.settings.clone(), plan, access_log);
+        let weak = Rc::downgrade(&shard);
+        let index = self.index;
+        ringgate_io::on_panic(Box::new(move |text| {
+            error_log::task_panicked(index, &text);
+            if let Some(shard) = weak.upgrade() {
+                shard.metrics.add(Counter::Panics, 1);
+            }
+        }));
+        shard
+    }
+
+    fn answer(&self, shard: &Rc<Shard>, engine: &ringgate_io::Engine, message: Message) {
+        match message {
+            Message::Adopt(plan, done) => {
+                let generation = plan.generation;
+                shard.adopt(plan);
+                let _ = done.send((self.index, generation));
+            }
+            Message::Snapshot(reply) => {
+                let _ = reply.send(shard.snapshot());
+            }
+            Message::Status(reply) => {
+                let _ = reply.send(ShardStatus {
+                    shard: self.index,
+                    cpu: self.spec.cpus[self.index],
+                    engine: engine.clone(),
+                    generation: shard.pin().generation,
+                    connections: shard.connections.open(),
+                    draining: shard.connections.is_draining(),
+                });
+            }
+            Message::Drain(_) => {}
+            #[cfg(test)]
+            Message::Die => panic!("the shard was told to die"),
+        }
+    }
+}
+
+/// What a shard does once a second: looks after idle connections to nodes, and its log.
+async fn keep_house(shard: Rc<Shard>) {
+    loop {
+        ringgate_io::sleep(Shard::SWEEP).await;
+        shard.nodes.sweep(Instant::now());
+        shard.flush_logs();
+        shard.metrics.set(Gauge::UpstreamIdle, shard.nodes.idle() as u64);
+    }
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "panic without a text".to_owned())
+}

@@ -1,0 +1,254 @@
+//! Keep-alive pools: the connections of one shard to one endpoint.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// Bounds of a pool, a shard's share of what is configured for the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolLimits {
+    /// Connections, idle and in use.
+    pub open: usize,
+    /// Idle connections that are kept.
+    pub idle: usize,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// Requests on one connection.
+    pub requests: u64,
+}
+
+/// A pooled connection and its history.
+pub struct Pooled<C> {
+    /// The connection.
+    pub connection: C,
+    /// Requests that it has served.
+    pub requests: u64,
+    since: Instant,
+}
+
+/// What a pool gives to who asks for a connection.
+pub enum Grant<C> {
+    /// One that served before.
+    Reused(Pooled<C>),
+    /// The right to open one; to be returned with [`Pool::put`] or [`Pool::closed`].
+    Open,
+}
+
+/// The connections of a shard to an endpoint.
+pub struct Pool<C> {
+    limits: Cell<PoolLimits>,
+    /// Last in, first out: what is used stays warm, what is not grows old together.
+    idle: RefCell<Vec<Pooled<C>>>,
+    open: Cell<usize>,
+    waiting: RefCell<VecDeque<Rc<Waiting>>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    called: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// The wait for a connection is full.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl<C> Pool<C> {
+    /// An empty pool.
+    pub fn new(limits: PoolLimits) -> Pool<C> {
+        Pool {
+            limits: Cell::new(limits),
+            idle: RefCell::default(),
+            open: Cell::new(0),
+            waiting: RefCell::default(),
+        }
+    }
+
+    /// Takes over changed limits; what is open above them closes when it comes back.
+    pub fn set_limits(&self, limits: PoolLimits) {
+        self.limits.set(limits);
+    }
+
+    /// Connections, idle and in use.
+    pub fn open(&self) -> usize {
+        self.open.get()
+    }
+
+    /// Idle connections.
+    pub fn idle(&self) -> usize {
+        self.idle.borrow().len()
+    }
+
+    /// A connection, or the right to open one. Waits while all are in use. With `fresh`, idle
+    /// ones are passed over.
+    pub async fn take(&self, fresh: bool) -> Result<Grant<C>, Full> {
+        loop {
+            if let Some(grant) = self.try_take(fresh) {
+                return Ok(grant);
+            }
+            if self.waiting.borrow().len() >= self.limits.get().waiting {
+                return Err(Full);
+            }
+            let place = Place { pool: self, waiting: Rc::default() };
+            self.waiting.borrow_mut().push_back(place.waiting.clone());
+            poll_fn(|task| {
+                if place.waiting.called.get() {
+                    return Poll::Ready(());
+                }
+                *place.waiting.waker.borrow_mut() = Some(task.waker().clone());
+                Poll::Pending
+            })
+            .await;
+            // The call is used by the look that follows.
+            place.waiting.called.set(false);
+        }
+    }
+
+    fn try_take(&self, fresh: bool) -> Option<Grant<C>> {
+        if !fresh && let Some(pooled) = self.idle.borrow_mut().pop() {
+            return Some(Grant::Reused(pooled));
+        }
+        if self.open.get() >= self.limits.get().open {
+            // Only idle ones can make room.
+            self.idle.borrow_mut().pop()?;
+            return Some(Grant::Open);
+        }
+        self.open.set(self.open.get() + 1);
+        Some(Grant::Open)
+    }
+
+    /// Takes a connection back that can serve again.
+    pub fn put(&self, connection: C, requests: u64, now: Instant) {
+        let limits = self.limits.get();
+        let over = self.open.get() > limits.open || requests >= limits.requests;
+        let full = self.idle.borrow().len() >= limits.idle && self.waiting.borrow().is_empty();
+        if over || full {
+            return self.closed();
+        }
+        self.idle.borrow_mut().push(Pooled { connection, requests, since: now });
+        self.call();
+    }
+
+    /// A connection is gone, or was never opened.
+    pub fn closed(&self) {
+        self.open.set(self.open.get().saturating_sub(1));
+        self.call();
+    }
+
+    /// Wakes the one that waits longest.
+    fn call(&self) {
+        if let Some(next) = self.waiting.borrow_mut().pop_front() {
+            next.called.set(true);
+            if let Some(waker) = next.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Closes idle connections that are too old or for which `keep` says no.
+    pub fn sweep(&self, now: Instant, keep: impl Fn(&C) -> bool) {
+        let limits = self.limits.get();
+        let before = self.idle();
+        self.idle.borrow_mut().retain(|pooled| {
+            now.duration_since(pooled.since) < limits.idle_timeout && keep(&pooled.connection)
+        });
+        for _ in self.idle()..before {
+            self.closed();
+        }
+    }
+}
+
+/// A place in the queue; who leaves it passes a call on.
+struct Place<'p, C> {
+    pool: &'p Pool<C>,
+    waiting: Rc<Waiting>,
+}
+
+impl<C> Drop for Place<'_, C> {
+    fn drop(&mut self) {
+        let mut queue = self.pool.waiting.borrow_mut();
+        let before = queue.len();
+        queue.retain(|other| !Rc::ptr_eq(other, &self.waiting));
+        let left_unused = queue.len() == before && self.waiting.called.get();
+        drop(queue);
+        // Called, but dropped before it could look: the next one looks in its place.
+        if left_unused {
+            self.pool.call();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::Context;
+
+    fn limits(open: usize, waiting: usize) -> PoolLimits {
+        let idle_timeout = Duration::from_secs(60);
+        PoolLimits { open, idle: 2, waiting, idle_timeout, requests: 3 }
+    }
+
+    fn poll<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        match future.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => Some(value),
+            Poll::Pending => None,
+        }
+    }
+
+    fn now(pool: &Pool<u32>, fresh: bool) -> Option<Result<Grant<u32>, Full>> {
+        poll(pin!(pool.take(fresh)))
+    }
+
+    #[test]
+    fn reuses_the_latest_and_keeps_no_more_than_it_may() {
+        let pool = Pool::new(limits(4, 1));
+        for _ in 0..3 {
+            assert!(matches!(now(&pool, false), Some(Ok(Grant::Open))));
+        }
+        for connection in [1, 2, 3] {
+            pool.put(connection, 1, Instant::now());
+        }
+        assert_eq!((pool.open(), pool.idle()), (2, 2), "the third was above `idle`");
+        let Some(Ok(Grant::Reused(pooled))) = now(&pool, false) else { panic!("one is idle") };
+        assert_eq!(pooled.connection, 2);
+        assert!(matches!(now(&pool, true), Some(Ok(Grant::Open))), "fresh passes idle ones over");
+        pool.put(2, 3, Instant::now());
+        assert_eq!(pool.open(), 2, "3 requests are enough for one connection");
+    }
+
+    #[test]
+    fn waits_in_order_up_to_its_bound_and_a_leaver_passes_its_call_on() {
+        let pool = Pool::new(limits(1, 2));
+        assert!(matches!(now(&pool, false), Some(Ok(Grant::Open))));
+        let mut first = Box::pin(pool.take(false));
+        let mut second = Box::pin(pool.take(false));
+        assert!(poll(first.as_mut()).is_none() && poll(second.as_mut()).is_none());
+        assert!(matches!(now(&pool, false), Some(Err(Full))));
+        pool.put(7, 1, Instant::now());
+        drop(first);
+        assert!(matches!(poll(second.as_mut()), Some(Ok(Grant::Reused(_)))));
+        let mut third = Box::pin(pool.take(false));
+        assert!(poll(third.as_mut()).is_none());
+        pool.closed();
+        assert!(matches!(poll(third.as_mut()), Some(Ok(Grant::Open))));
+    }
+
+    #[test]
+    fn sweeps_what_is_old_or_dead() {
+        let pool = Pool::new(limits(4, 0));
+        for connection in [1, 2] {
+            assert!(now(&pool, true).is_some());
+            pool.put(connection, 1, Instant::now());
+        }
+        pool.sweep(Instant::now(), |connection| *connection != 1);
+        assert_eq!((pool.open(), pool.idle()), (1, 1));
+        pool.sweep(Instant::now() + Duration::from_secs(61), |_| true);
+        assert_eq!((pool.open(), pool.idle()), (0, 0));
+    }
+}
