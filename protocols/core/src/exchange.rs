@@ -72,7 +72,8 @@ pub trait Respond {
     /// CONNECT) frames are raw bytes in both directions.
     async fn head(&mut self, head: ResponseHead, end: bool) -> Result<(), Fault>;
 
-    /// Sends a frame of the body; returns when there is room for another: backpressure.
+    /// Sends a frame of the body; returns when there is room for another: backpressure. A small
+    /// one may be held back until the next frame or [`Respond::flush`].
     async fn send(&mut self, frame: Frame) -> Result<(), Fault>;
 
     /// Sends what is held back. To be called before waiting for anything else.
@@ -88,7 +89,8 @@ pub trait Respond {
 /// The way to a node: frames up.
 #[allow(async_fn_in_trait)] // one thread: no future here is ever Send
 pub trait Transmit {
-    /// Sends a frame of the request's body; returns when there is room for another.
+    /// Sends a frame of the request's body; returns when there is room for another. A small one
+    /// may be held back until the next frame or [`Transmit::flush`].
     async fn send(&mut self, frame: Frame) -> Result<(), Fault>;
 
     /// Sends what is held back. To be called before waiting for anything else.

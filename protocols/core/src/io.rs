@@ -30,6 +30,11 @@ pub trait ReadIo {
         lease: Lease,
         patience: Duration,
     ) -> (Lease, io::Result<usize>);
+
+    /// Returns when the stream broke in both directions (a reset), which an end of the peer's
+    /// sending direction is not: what tells a client that left from one that has said all it
+    /// wants to say. Cancel-safe: nothing is taken from the stream.
+    async fn hung_up(&mut self, within: Duration) -> io::Result<()>;
 }
 
 /// The sending half.

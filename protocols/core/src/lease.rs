@@ -244,6 +244,24 @@ impl Chunk {
         true
     }
 
+    /// Writes `tail` right behind the bytes, in the same buffer, where nobody else
+    /// holds it and there is room; whether it did.
+    pub fn append(&mut self, tail: &[u8]) -> bool {
+        let Storage::Lease(buffer) = &mut self.storage else {
+            return false;
+        };
+        let Some(bytes) = Rc::get_mut(buffer) else {
+            return false;
+        };
+        if self.range.end + tail.len() > bytes.capacity() {
+            return false;
+        }
+        bytes.truncate(self.range.end);
+        bytes.extend_from_slice(tail);
+        self.range.end += tail.len();
+        true
+    }
+
     /// Takes it apart for an operation that needs the owner of the bytes.
     pub fn into_parts(mut self) -> (Storage, Range<usize>) {
         let storage = std::mem::replace(&mut self.storage, Storage::Bytes(Bytes::new()));
@@ -323,6 +341,20 @@ mod tests {
         assert!(!chunk.prepend(b"x"), "somebody else reads it");
         assert_eq!(shared.bytes(), chunk.bytes());
         assert!(!Chunk::from("static").prepend(b"x"));
+    }
+
+    #[test]
+    fn a_tail_goes_behind_the_body_in_one_buffer() {
+        let mut lease = Lease::with_capacity(SMALL);
+        lease.fill(b"body|what is over");
+        let mut chunk = lease.freeze().split_to(4);
+        assert!(chunk.append(b"\r\n"));
+        assert_eq!(chunk.bytes(), b"body\r\n");
+        assert!(!chunk.append(&[b'x'; SMALL]), "more than fits");
+        let shared = chunk.clone();
+        assert!(!chunk.append(b"x"), "somebody else reads it");
+        assert_eq!(shared.bytes(), chunk.bytes());
+        assert!(!Chunk::from("static").append(b"x"));
     }
 
     #[test]

@@ -1,0 +1,152 @@
+//! Heads in their written form (RFC 9112 §3, §4). Order and case of the fields are kept; those
+//! that frame the message are never copied but written from what is known.
+
+use ringgate_core::{Chunk, HeaderId, Headers, Lease, Method, RequestHead, ResponseHead, SMALL};
+
+/// How the body's length is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    Nothing,
+    Length(u64),
+    Chunked,
+}
+
+/// What is said about the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    /// As the version has it.
+    Unsaid,
+    Close,
+    KeepAlive,
+    Upgrade,
+}
+
+/// Lets `write` fill a pooled buffer; a head that does not fit makes it grow.
+fn build(write: impl FnOnce(&mut Vec<u8>)) -> Chunk {
+    let mut lease = Lease::with_capacity(SMALL);
+    let mut storage = lease.take_storage();
+    write(&mut storage);
+    lease.restore(storage);
+    lease.freeze()
+}
+
+/// A response head. The version is ours, whatever the client's (RFC 9110 §6.2).
+pub(crate) fn response(head: &ResponseHead, told: Told, persistence: Persistence) -> Chunk {
+    build(|out| {
+        status_line(out, head);
+        let switching = matches!(head.status, 101 | 426);
+        fields(out, &head.headers, |id| id == HeaderId::Upgrade && !switching);
+        match persistence {
+            Persistence::Unsaid => {}
+            Persistence::Close => out.extend_from_slice(b"Connection: close\r\n"),
+            Persistence::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+            Persistence::Upgrade => out.extend_from_slice(b"Connection: upgrade\r\n"),
+        }
+        length(out, told);
+        out.extend_from_slice(b"\r\n");
+    })
+}
+
+fn status_line(out: &mut Vec<u8>, head: &ResponseHead) {
+    if head.status == 200 && head.reason() == b"OK" {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(itoa::Buffer::new().format(head.status).as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(head.reason());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a rewritten text could end the line that it stands in, or split it.
+fn splits_a_line(text: &[u8]) -> bool {
+    text.iter().any(|byte| *byte <= b' ' || *byte == 0x7f)
+}
+
+/// A request head. `None` where a part of its first line, as rewritten, could split it.
+pub(crate) fn request(head: &RequestHead, told: Told) -> Option<Chunk> {
+    let (method, path) = (head.method_name(), head.path());
+    let query = head.query();
+    if path.is_empty()
+        || method.is_empty()
+        || [method, path, query.unwrap_or(b""), head.authority()].into_iter().any(splits_a_line)
+    {
+        return None;
+    }
+    Some(build(|out| {
+        out.extend_from_slice(method);
+        out.push(b' ');
+        out.extend_from_slice(path);
+        if let Some(query) = query {
+            out.push(b'?');
+            out.extend_from_slice(query);
+        }
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        if !head.headers.has(HeaderId::Host) {
+            field(out, b"Host", head.authority());
+        }
+        fields(out, &head.headers, |id| id == HeaderId::Upgrade);
+        match (head.upgrade(), head.headers.has(HeaderId::Te)) {
+            (Some(protocol), te) => {
+                field(out, b"Upgrade", protocol);
+                field(out, b"Connection", if te { b"upgrade, te" } else { b"upgrade" });
+            }
+            // RFC 9110 §10.1.4
+            (None, true) => field(out, b"Connection", b"te"),
+            (None, false) => {}
+        }
+        length(out, told);
+        out.extend_from_slice(b"\r\n");
+    }))
+}
+
+/// How a request's length is told. No body means no field, except where the method lets expect
+/// one (RFC 9110 §8.6).
+pub(crate) fn request_length(method: Method, length: ringgate_core::BodyLength, end: bool) -> Told {
+    use ringgate_core::BodyLength::{Empty, Exact, Unknown};
+    match length {
+        Exact(length) => Told::Length(length),
+        Unknown if !end => Told::Chunked,
+        Unknown | Empty => match method {
+            Method::Post | Method::Put | Method::Patch => Told::Length(0),
+            _ => Told::Nothing,
+        },
+    }
+}
+
+fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn fields(out: &mut Vec<u8>, headers: &Headers, also_not: impl Fn(HeaderId) -> bool) {
+    for (id, name, value) in headers.iter_known() {
+        let skipped = id.is_some_and(|id| {
+            also_not(id)
+                || matches!(
+                    id,
+                    HeaderId::Connection
+                        | HeaderId::ContentLength
+                        | HeaderId::KeepAlive
+                        | HeaderId::ProxyConnection
+                        | HeaderId::TransferEncoding
+                )
+        });
+        if !skipped {
+            field(out, name, value);
+        }
+    }
+}
+
+fn length(out: &mut Vec<u8>, told: Told) {
+    match told {
+        Told::Nothing => {}
+        Told::Length(length) => {
+            field(out, b"Content-Length", itoa::Buffer::new().format(length).as_bytes());
+        }
+        Told::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+    }
+}

@@ -1,0 +1,67 @@
+//! `Host` and the authority of a target (RFC 9110 §7.2, RFC 3986 §3.2).
+
+use std::net::Ipv6Addr;
+
+use ringgate_core::split_authority;
+
+/// Whether it is `host` or `host:port`, without userinfo. An empty host or port is refused: the
+/// first names nothing (RFC 9110 §4.2.1), the second two things.
+pub(super) fn is_valid(authority: &[u8]) -> bool {
+    let (host, port) = split_authority(authority);
+    port.is_none_or(is_port) && is_host(host)
+}
+
+fn is_port(port: &[u8]) -> bool {
+    !port.is_empty()
+        && port.len() <= 5
+        && port.iter().all(u8::is_ascii_digit)
+        && port.iter().fold(0u32, |n, digit| n * 10 + u32::from(digit - b'0')) <= 65535
+}
+
+fn is_host(host: &[u8]) -> bool {
+    match host {
+        [] => false,
+        [b'[', literal @ .., b']'] => {
+            std::str::from_utf8(literal).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+        }
+        name => name.iter().all(|byte| is_name_byte(*byte)) && percents_are_whole(name),
+    }
+}
+
+/// unreserved, sub-delims and `%` (RFC 3986 §3.2.2), less the comma: a list of hosts is not one.
+const fn is_name_byte(byte: u8) -> bool {
+    matches!(byte,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~'
+        | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' | b'%')
+}
+
+fn percents_are_whole(name: &[u8]) -> bool {
+    let mut bytes = name.iter();
+    while let Some(byte) = bytes.next() {
+        if *byte == b'%' {
+            let digits = [bytes.next(), bytes.next()];
+            if !digits.iter().all(|digit| digit.is_some_and(u8::is_ascii_hexdigit)) {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        for good in ["a", "a.example:80", "[::1]", "[::1]:8080", "1.2.3.4:65535", "a_b", "x%20y"] {
+            assert!(is_valid(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "", ":80", "a:", "a:b", "a:65536", "a:-1", "u@a", "u:p@a", "a b", "a/b", "a,b", "[::1",
+            "::1", "[::1]x", "[x]", "a%2", "a%zz", "a?b", "a#b", "a\\b", "\u{e9}", "[::1]:", "a:1:2",
+        ] {
+            assert!(!is_valid(bad.as_bytes()), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Trailer sections (RFC 9110 §6.5).
+
+use httparse::{EMPTY_HEADER, Status};
+use ringgate_core::{HeaderId, Headers};
+
+use crate::scan::HeadError;
+
+use super::{adopt, syntax};
+
+/// Parses a trailer section, its empty line included. Fields that must not be trailers
+/// (RFC 9110 §6.5.1) are left out; those that frame messages have no other purpose than to
+/// confuse somebody, and are refused.
+pub(crate) fn trailers(bytes: &[u8], count: usize) -> Result<Headers, HeadError> {
+    let lines = memchr::memchr_iter(b'\n', bytes).count().saturating_sub(1);
+    if lines > count {
+        return Err(HeadError::TooLarge("too many trailers"));
+    }
+    let mut room = vec![EMPTY_HEADER; lines];
+    let fields = match httparse::parse_headers(bytes, &mut room) {
+        Ok(Status::Complete((end, fields))) if end == bytes.len() => fields,
+        Ok(_) => return Err(HeadError::Malformed("trailers have a line that is none")),
+        Err(error) => return Err(syntax(error)),
+    };
+    let mut headers = Headers::new();
+    let copy = headers.intern(bytes);
+    adopt(&mut headers, bytes, copy, fields);
+    if [HeaderId::ContentLength, HeaderId::TransferEncoding, HeaderId::Connection]
+        .iter()
+        .any(|id| headers.has(*id))
+    {
+        return Err(HeadError::Malformed("framing field among the trailers"));
+    }
+    headers.retain(|_, name, _| is_allowed(name));
+    Ok(headers)
+}
+
+/// Not for routing, authentication, request modification, caching or the content's form.
+fn is_allowed(name: &[u8]) -> bool {
+    const BANNED: &[&str] = &[
+        "age", "apikey", "authorization", "cache-control", "cookie", "date", "expect", "expires",
+        "forwarded", "host", "http2-settings", "keep-alive", "location", "max-forwards", "pragma",
+        "proxy-authenticate", "proxy-authorization", "proxy-connection", "range", "retry-after",
+        "set-cookie", "te", "trailer", "upgrade", "vary", "warning", "www-authenticate",
+        "x-real-ip",
+    ];
+    let starts = |prefix: &str| {
+        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+    };
+    !starts("content-")
+        && !starts("if-")
+        && !starts("x-forwarded-")
+        && !BANNED.iter().any(|banned| name.eq_ignore_ascii_case(banned.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_what_may_be_a_trailer() {
+        let headers =
+            trailers(b"grpc-status: 0\r\nHost: x\r\nContent-Type: y\r\nX-Sum: 1\r\n\r\n", 9).unwrap();
+        let names: Vec<_> = headers.iter().map(|(name, _)| name.to_vec()).collect();
+        assert_eq!(names, [b"grpc-status".to_vec(), b"X-Sum".to_vec()]);
+    }
+
+    #[test]
+    fn refuses_framing_and_bad_syntax() {
+        for bad in [
+            &b"Content-Length: 1\r\n\r\n"[..],
+            b"transfer-encoding: chunked\r\n\r\n",
+            b"a b: c\r\n\r\n",
+            b"a : c\r\n\r\n",
+            b" a: c\r\n\r\n",
+            b"a: c\r\n d\r\n\r\n",
+            b"a: \0\r\n\r\n",
+            b"a: b\rc\r\n\r\n",
+        ] {
+            assert!(trailers(bad, 9).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+        assert!(trailers(b"a: b\r\nc: d\r\n\r\n", 1).is_err());
+    }
+}
