@@ -1,1 +1,30 @@
-//! Routing.
+//! Routing: which route a request belongs to, with APISIX's precedence.
+//!
+//! [`RouteTable`] is APISIX's default router `radixtree_host_uri`: the host first, then the URI,
+//! then methods, `remote_addrs` and `vars`. It is persistent: a changed table shares everything
+//! but the changed path with the one before. [`Variable`], [`Template`] and [`Expr`] are nginx's
+//! variables, texts with variables in them, and `vars` expressions; plugins use them too.
+
+mod addresses;
+mod expr;
+mod fields;
+mod fuzz;
+mod operator;
+mod pattern;
+mod spec;
+mod table;
+mod template;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod variable;
+
+pub use addresses::AddressSet;
+pub use expr::Expr;
+#[doc(hidden)]
+pub use fuzz::{fuzz_expr, fuzz_path};
+pub use pattern::UriPattern;
+pub use spec::{Methods, RouteError, RouteSpec};
+pub use table::{Candidate, Match, Outcome, Rejection, RouteTable};
+pub use template::Template;
+pub use variable::{Context, Subject, Variable};
