@@ -2,7 +2,8 @@
 //! here and there: 160 points for each unit of weight (weights divided by their common divisor,
 //! as APISIX does), crc32 for points and keys, and a key belongs to the point at or before it.
 
-use super::super::endpoint::Endpoint;
+use super::sequence::gcd;
+use crate::upstream::endpoint::Endpoint;
 
 /// Points for each unit of weight.
 const POINTS: u64 = 160;
@@ -67,10 +68,6 @@ impl Ring {
         let home = (0..after).rev().chain(after..self.points.len()).find(|at| up(member(at)))?;
         (home..self.points.len()).chain(0..home).find(|at| usable(member(at))).map(|at| member(&at))
     }
-}
-
-fn gcd(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 #[cfg(test)]

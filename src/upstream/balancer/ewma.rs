@@ -76,7 +76,7 @@ pub(super) fn pick<'a>(
         return Some(first);
     };
     let now_ms = millis(now);
-    let better = score(state(second), weights[second], now_ms)
-        < score(state(first), weights[first], now_ms);
+    let better =
+        score(state(second), weights[second], now_ms) < score(state(first), weights[first], now_ms);
     Some(if better { second } else { first })
 }

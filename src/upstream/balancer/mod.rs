@@ -179,7 +179,7 @@ impl Balancer {
                     shard.leases.resize_with(at + 1, Lease::default);
                 }
                 let lease = &mut shard.leases[at];
-                round_robin::pick(sequence, lease, &group.cursor, now, usable)
+                round_robin::pick(sequence, &group.weights, lease, &group.cursor, now, usable)
             }
             Policy::Chash(ring) => {
                 ring.pick(hash_key.unwrap_or_default(), |member| up(global(member)), usable)

@@ -62,24 +62,21 @@ impl Sequence {
             Sequence::Smooth(order) => usize::from(order[(position % order.len() as u64) as usize]),
             Sequence::Spread(sums) => {
                 let total = sums.last().copied().unwrap_or(1);
-                let fraction = position.wrapping_mul(GOLDEN);
-                let point = ((u128::from(fraction) * u128::from(total)) >> 64) as u64;
+                let point = share(position, total);
                 sums.partition_point(|sum| *sum <= point)
             }
         }
     }
-
-    /// How many members it gives.
-    pub(super) fn members(&self) -> usize {
-        match self {
-            Sequence::Even(count) => *count as usize,
-            Sequence::Smooth(order) => order.iter().max().map_or(0, |max| usize::from(*max) + 1),
-            Sequence::Spread(sums) => sums.len(),
-        }
-    }
 }
 
-fn gcd(a: u32, b: u32) -> u32 {
+/// A point below `total` for a position: any stretch of positions spreads them evenly.
+pub(super) fn share(position: u64, total: u64) -> u64 {
+    let fraction = position.wrapping_mul(GOLDEN);
+    ((u128::from(fraction) * u128::from(total)) >> 64) as u64
+}
+
+/// The greatest common divisor; 0 is neutral.
+pub(super) fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
@@ -87,8 +84,8 @@ fn gcd(a: u32, b: u32) -> u32 {
 mod tests {
     use super::*;
 
-    fn counts(sequence: &Sequence, from: u64, length: u64) -> Vec<u64> {
-        let mut counts = vec![0; sequence.members()];
+    fn counts(members: usize, sequence: &Sequence, from: u64, length: u64) -> Vec<u64> {
+        let mut counts = vec![0; members];
         for position in from..from + length {
             counts[sequence.at(position)] += 1;
         }
@@ -115,7 +112,9 @@ mod tests {
             let total: u32 = weights.iter().sum();
             for from in (0..3000).step_by(7) {
                 for length in [1, 8, 31, 32, 1000] {
-                    for (have, weight) in counts(&sequence, from, length).iter().zip(&weights) {
+                    for (have, weight) in
+                        counts(weights.len(), &sequence, from, length).iter().zip(&weights)
+                    {
                         let want = length as f64 * f64::from(*weight) / f64::from(total);
                         let off = (*have as f64 - want).abs();
                         assert!(off < 2.5, "{weights:?} {from}+{length}: {have} for {want}");
@@ -129,7 +128,7 @@ mod tests {
     fn large_weights_need_no_table_and_hold_in_the_long_run() {
         let sequence = Sequence::new(&[999_983, 1_000_003]);
         assert!(matches!(sequence, Sequence::Spread(_)));
-        let counts = counts(&sequence, 0, 100_000);
+        let counts = counts(2, &sequence, 0, 100_000);
         assert!(counts[0].abs_diff(50_000) < 5, "{counts:?}");
     }
 }
