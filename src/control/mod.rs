@@ -1,1 +1,4 @@
 //! The control side: everything that is not on a shard.
+
+pub mod dns;
+pub mod health;
