@@ -5,11 +5,14 @@
 //! writes them as text ([`exposition`], [`report`]). Log lines leave in blocks through bounded
 //! queues ([`access_log`], [`error_log`]); what does not fit is dropped and counted.
 
+pub mod access_log;
 mod clock;
+pub mod error_log;
 pub mod exposition;
 pub mod labelled;
 pub mod latency;
 pub mod metrics;
+mod repeats;
 pub mod report;
 pub mod series;
 pub mod snapshot;
