@@ -17,7 +17,7 @@ pub mod report;
 pub mod series;
 pub mod snapshot;
 #[cfg(test)]
-mod strict_parser;
+pub(crate) mod strict_parser;
 
 pub use metrics::{Counter, Done, Gauge, Protocol, Refusal, ShardMetrics};
 pub use snapshot::Snapshot;
