@@ -1,0 +1,92 @@
+//! Who may ask: the allow list and the keys; and how long an answer may take.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use axum::serve::IncomingStream;
+use serde_json::json;
+
+use super::key::Role;
+use super::{ANSWER_MAX, AdminState, Guarded, answer};
+
+/// Who is connected.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, Guarded>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Guarded>) -> Peer {
+        Peer(*stream.remote_addr())
+    }
+}
+
+/// An IPv4 peer on an IPv6 socket is an IPv4 peer.
+fn canonical(address: SocketAddr) -> IpAddr {
+    address.ip().to_canonical()
+}
+
+pub(super) async fn require_allowed(
+    State(state): State<Arc<AdminState>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let ip = canonical(peer);
+    if state.allow.iter().any(|net| net.contains(&ip)) {
+        return next.run(request).await;
+    }
+    answer(StatusCode::FORBIDDEN, &json!({"error_msg": "your address is not allowed"}))
+}
+
+pub(super) async fn require_key(
+    State(state): State<Arc<AdminState>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let refused = |why: &str| {
+        let body = json!({"error_msg": "failed to check token", "description": why});
+        answer(StatusCode::UNAUTHORIZED, &body)
+    };
+    let Some(given) = given_key(request.headers(), request.uri().query()) else {
+        return refused("missing apikey");
+    };
+    match state.keys.role(&given) {
+        Some(Role::Viewer) if request.method() != Method::GET => {
+            refused("invalid method for role viewer")
+        }
+        Some(_) => next.run(request).await,
+        None => refused("wrong apikey"),
+    }
+}
+
+/// The key as APISIX's clients send it: a header, an argument, or a cookie.
+fn given_key(headers: &HeaderMap, query: Option<&str>) -> Option<Vec<u8>> {
+    if let Some(value) = headers.get("x-api-key") {
+        return Some(value.as_bytes().to_vec());
+    }
+    let of_query = query.into_iter().flat_map(|query| query.split('&'));
+    if let Some(value) = of_query.filter_map(|pair| pair.strip_prefix("api_key=")).next() {
+        return Some(value.as_bytes().to_vec());
+    }
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|cookie| cookie.to_str().ok())
+        .flat_map(|cookie| cookie.split(';'))
+        .find_map(|pair| pair.trim().strip_prefix("x_api_key="))
+        .map(|value| value.as_bytes().to_vec())
+}
+
+pub(super) async fn limit_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(ANSWER_MAX, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let body = json!({"error_msg": "the gateway did not answer in time"});
+            answer(StatusCode::GATEWAY_TIMEOUT, &body)
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The gateway's own endpoints: `/ringgate/status`, `/ringgate/health` and `/ringgate/ready` on the
+//! Admin address, the metrics on theirs.
+//!
+//! ```text
+//! serve: connection cap, deadlines (listen) → allow list → body limit, time limit → routes
+//!                                                            status: a key (guard, key)
+//! ```
+//!
+//! What the endpoints tell comes through [`Inspect`], so that this module knows no shard.
+
+mod guard;
+pub mod key;
+mod listen;
+mod metrics;
+mod status;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+use crate::telemetry::Snapshot;
+use crate::telemetry::report::{ProcessFacts, Reporter};
+pub use guard::Peer;
+use key::Keys;
+pub use listen::{Bounds, Guarded};
+pub use status::{ConfigState, ShardStatus, Status};
+
+/// Bytes of a request body; nothing here takes one yet, the Admin API will.
+pub const BODY_MAX: usize = 4 * 1024 * 1024;
+/// How long an endpoint may take to answer.
+pub const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// A future without a name, so that [`Inspect`] can be a `dyn` trait.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What the endpoints ask of the gateway.
+pub trait Inspect: Send + Sync + 'static {
+    /// Every shard's metrics; a shard that does not answer in time is left out.
+    fn snapshots(&self) -> Later<'_, Vec<Snapshot>>;
+
+    /// Numbers of the process for the metrics.
+    fn facts(&self) -> ProcessFacts;
+
+    /// The state of the gateway.
+    fn status(&self) -> Later<'_, Status>;
+
+    /// Whether the process works at all; an error is the reason.
+    fn healthy(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Whether every shard listens and holds a plan; an error is the reason. Not while draining.
+    fn ready(&self) -> Result<(), String>;
+}
+
+/// What the endpoints share.
+pub struct AdminState {
+    /// The gateway.
+    pub inspect: Arc<dyn Inspect>,
+    /// Who may ask.
+    pub keys: Keys,
+    /// Peers that are answered at all; empty: none.
+    pub allow: Vec<IpNet>,
+    /// Writes the metrics.
+    pub reporter: Reporter,
+}
+
+/// An answer in JSON with a status.
+pub(crate) fn answer(status: StatusCode, body: &Value) -> Response {
+    (status, axum::Json(body)).into_response()
+}
+
+async fn not_found() -> Response {
+    answer(StatusCode::NOT_FOUND, &json!({"error_msg": "not found"}))
+}
+
+async fn wrong_method() -> Response {
+    answer(StatusCode::METHOD_NOT_ALLOWED, &json!({"error_msg": "method not allowed"}))
+}
+
+/// What is served on the Admin address.
+pub fn admin_router(state: Arc<AdminState>) -> Router {
+    let keyed = Router::new()
+        .route("/ringgate/status", get(status::status))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&state), guard::require_key));
+    Router::new()
+        .route("/ringgate/health", get(status::health))
+        .route("/ringgate/ready", get(status::ready))
+        .merge(keyed)
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(guard::limit_time))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), guard::require_allowed))
+        .with_state(state)
+}
+
+/// What is served on the metrics address; without a key, as exporters are.
+pub fn metrics_router(state: Arc<AdminState>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics::metrics))
+        .route("/apisix/prometheus/metrics", get(metrics::metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(guard::limit_time))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(state)
+}
+
+/// Serves a router until `ended` completes; then answers what is under way and returns.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    router: Router,
+    bounds: Bounds,
+    ended: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let listener = Guarded::new(listener, bounds);
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    axum::serve(listener, service).with_graceful_shutdown(ended).await
+}
+
+/// Whether the Admin API may listen there: beyond loopback only with keys that are neither short
+/// nor known to everybody.
+pub fn check_exposure(address: SocketAddr, keys: &Keys) -> Result<(), String> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    match keys.weakness() {
+        None => Ok(()),
+        Some(weakness) => Err(format!(
+            "the Admin API does not listen on {address}, which is not loopback, with {weakness}"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

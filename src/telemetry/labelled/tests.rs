@@ -1,0 +1,131 @@
+use super::super::series::Admission;
+use super::*;
+
+fn labels(route: &str, uri: &str) -> RouteLabels {
+    RouteLabels {
+        route: route.into(),
+        service: "".into(),
+        matched_uri: uri.into(),
+        matched_host: "".into(),
+    }
+}
+
+fn sample(consumer: &str, node: u8, status: u16) -> Sample<'_> {
+    Sample {
+        consumer,
+        node: Some(IpAddr::from([127, 0, 0, node])),
+        status,
+        request_us: 1_500,
+        upstream_us: Some(1_000),
+        bytes_in: 10,
+        bytes_out: 20,
+    }
+}
+
+#[test]
+fn equal_labels_share_a_base() {
+    let bases = Bases::default();
+    let one = bases.intern(labels("1", "/a"));
+    assert!(Arc::ptr_eq(&one, &bases.intern(labels("1", "/a"))));
+    assert_ne!(one.id, bases.intern(labels("2", "/a")).id);
+}
+
+#[test]
+fn shards_merge_by_labels() {
+    let bases = Bases::default();
+    let (a, b) = (bases.intern(labels("1", "/a")), bases.intern(labels("1", "/b")));
+    let (mut one, mut two) = (LabelledSeries::new(100), LabelledSeries::new(100));
+    one.record(&b, &sample("jack", 1, 200));
+    one.record(&a, &sample("jack", 1, 200));
+    two.record(&a, &sample("jack", 1, 200));
+    two.record(&a, &sample("", 1, 502));
+    let mut all = one.snapshot();
+    all.merge(&two.snapshot());
+    let series = Admission::new(100).admit(&all);
+    let statuses: Vec<_> = series
+        .statuses
+        .iter()
+        .map(|(key, count)| (&*key.matched_uri, &*key.service.consumer, key.code, *count))
+        .collect();
+    assert_eq!(
+        statuses,
+        [("/a", "", 502, 1), ("/a", "jack", 200, 2), ("/b", "jack", 200, 1)],
+        "the URI is a label of statuses"
+    );
+    let latencies: Vec<_> = series
+        .latencies
+        .iter()
+        .map(|(key, latencies)| (&*key.consumer, latencies.request.count()))
+        .collect();
+    assert_eq!(latencies, [("", 1), ("jack", 3)], "but not of latencies");
+    let bandwidth: u64 = series.bandwidths.values().map(|bandwidth| bandwidth.egress).sum();
+    assert_eq!(bandwidth, 80);
+    assert_eq!(series.dropped, 0);
+}
+
+#[test]
+fn past_the_bound_everything_goes_to_the_overflow_series() {
+    let bases = Bases::default();
+    let base = bases.intern(labels("1", "/a"));
+    let mut series = LabelledSeries::new(30);
+    for node in 0..200 {
+        series.record(&base, &sample("", node, 200));
+        series.record(&base, &sample("", node, 404));
+    }
+    assert!(series.groups.len() <= 31 && series.latencies.len() <= 11);
+    let mut admission = Admission::new(30);
+    let admitted = admission.admit(&series.snapshot());
+    assert_eq!(admitted.statuses.values().sum::<u64>(), 400, "nothing is lost");
+    assert!(admitted.statuses.len() <= 30 + 2, "the bound, and the overflow's two codes");
+    assert!(admitted.latencies.len() <= 10 + 1);
+    assert!(admitted.bandwidths.len() <= 15 + 1);
+    assert!(admitted.dropped >= 340);
+    assert!(admitted.statuses.keys().any(|key| &*key.service.route == "…other"));
+    let count: u64 = admitted.latencies.values().map(|latencies| latencies.request.count()).sum();
+    assert_eq!(count, 400);
+}
+
+#[test]
+fn the_bound_holds_over_all_shards_and_admitted_series_stay() {
+    let bases = Bases::default();
+    let mut admission = Admission::new(10);
+    let mut all = Labelled::default();
+    let mut first = LabelledSeries::new(10);
+    for node in 100..110 {
+        first.record(&bases.intern(labels("z", "/")), &sample("", node, 200));
+    }
+    all.merge(&first.snapshot());
+    let before = admission.admit(&all);
+    assert_eq!(before.statuses.len(), 10);
+    let mut second = LabelledSeries::new(10);
+    for node in 0..10 {
+        second.record(&bases.intern(labels("a", "/")), &sample("", node, 200));
+    }
+    all.merge(&second.snapshot());
+    let after = admission.admit(&all);
+    assert_eq!(after.statuses.len(), 11);
+    for (key, count) in &before.statuses {
+        assert_eq!(after.statuses.get(key), Some(count), "an admitted series never goes back");
+    }
+    assert!(after.dropped >= 10);
+}
+
+/// Prints what one sample costs; run it with `--release -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_one_sample() {
+    let bases = Bases::default();
+    let base = bases.intern(labels("1", "/a"));
+    let mut series = LabelledSeries::new(SERIES_MAX);
+    for consumer in ["", "jack"] {
+        let rounds = 5_000_000_u64;
+        let start = std::time::Instant::now();
+        for i in 0..rounds {
+            let mut one = sample(consumer, (i % 4) as u8, 200);
+            one.request_us = 40 + i % 5_000;
+            series.record(&base, std::hint::black_box(&one));
+        }
+        let ps = start.elapsed().as_nanos() as u64 * 1_000 / rounds;
+        println!("consumer {consumer:?}: {ps} ps per sample");
+    }
+}
