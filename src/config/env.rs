@@ -93,8 +93,9 @@ pub(super) fn fill_text<'a>(
         let before = rest.get(..begin).unwrap_or_default();
         filled.push_str(before);
         line += newlines(before);
-        let comment = filled.lines().next_back().is_some_and(|line| line.trim_start().starts_with('#'))
-            && !filled.ends_with('\n');
+        let comment =
+            filled.lines().next_back().is_some_and(|line| line.trim_start().starts_with('#'))
+                && !filled.ends_with('\n');
         match found.value(environment) {
             Some(value) => {
                 filled.push_str(&value);
@@ -202,7 +203,8 @@ mod tests {
 
     #[test]
     fn json_values() {
-        let mut value = json!({"a": "${{PORT}}", "b": ["${{HOST}}:80"], "${{HOST}}:1": 1, "c": "80"});
+        let mut value =
+            json!({"a": "${{PORT}}", "b": ["${{HOST}}:80"], "${{HOST}}:1": 1, "c": "80"});
         fill_value(&mut value, &environment).unwrap();
         assert_eq!(value, json!({"a": 1980, "b": ["a.example:80"], "a.example:1": 1, "c": "80"}));
     }

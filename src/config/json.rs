@@ -146,7 +146,10 @@ mod tests {
     #[test]
     fn errors_have_lines() {
         for (text, expected) in [
-            ("{\n\"a\": 1,\n\"a\": 2}", (3, "not valid JSON: duplicate key \"a\" at line 3 column 3")),
+            (
+                "{\n\"a\": 1,\n\"a\": 2}",
+                (3, "not valid JSON: duplicate key \"a\" at line 3 column 3"),
+            ),
             ("{\n", (2, "not valid JSON: EOF while parsing an object at line 2 column 0")),
             ("{} {}", (1, "not valid JSON: trailing characters at line 1 column 4")),
         ] {

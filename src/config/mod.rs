@@ -4,13 +4,17 @@
 //! checked against; only then come the typed resources. Every problem is told with file, line and
 //! path, and all of them at once.
 
+pub mod bootstrap;
 mod document;
 mod env;
 mod error;
+mod fields;
 mod json;
 pub mod resources;
+mod values;
 mod yaml;
 
+pub use bootstrap::Bootstrap;
 pub use document::{Document, Environment, FILE_BYTES_MAX, join, process_environment, read};
 pub use error::{PROBLEMS_MAX, Problem, Problems};
 

@@ -151,13 +151,7 @@ impl Loader {
     }
 
     /// A node is complete: its size, its anchor, its parent.
-    fn finish(
-        &mut self,
-        value: Value,
-        at: usize,
-        anchor: usize,
-        line: u32,
-    ) -> Result<(), Failure> {
+    fn finish(&mut self, value: Value, at: usize, anchor: usize, line: u32) -> Result<(), Failure> {
         self.nodes[at].size = (self.nodes.len() - at) as u32;
         if anchor > 0 {
             let nodes = self.nodes[at..].to_vec();
@@ -270,7 +264,9 @@ fn measure(value: &Value) -> (usize, usize) {
 
 fn collection_tag(tag: Option<&Tag>, kind: &str) -> Result<(), String> {
     match tag {
-        Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == kind) && !tag.handle.is_empty() => {
+        Some(tag)
+            if !(tag.is_yaml_core_schema() && tag.suffix == kind) && !tag.handle.is_empty() =>
+        {
             Err(format!("tag {tag} is not supported"))
         }
         _ => Ok(()),
@@ -354,8 +350,8 @@ fn is_float(text: &str) -> bool {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),
         None => (text, None),
     };
-    let exponent_fits =
-        exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)));
+    let exponent_fits = exponent
+        .is_none_or(|exponent| digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)));
     let mantissa_fits = match mantissa.split_once('.') {
         Some(("", fraction)) => digits(fraction),
         Some((whole, fraction)) => digits(whole) && (fraction.is_empty() || digits(fraction)),
@@ -371,11 +367,12 @@ mod tests {
     use super::*;
 
     fn value(text: &str) -> Result<Value, String> {
-        parse(text).map(|(value, lines)| {
-            assert_eq!(lines.0.first().map_or(0, |node| node.size) as usize, lines.0.len());
-            value
-        })
-        .map_err(|(line, reason)| format!("{line}: {reason}"))
+        parse(text)
+            .map(|(value, lines)| {
+                assert_eq!(lines.0.first().map_or(0, |node| node.size) as usize, lines.0.len());
+                value
+            })
+            .map_err(|(line, reason)| format!("{line}: {reason}"))
     }
 
     #[test]
@@ -432,11 +429,12 @@ mod tests {
 
     #[test]
     fn errors_have_lines() {
-        let laughs: String = std::iter::once("a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_string())
-            .chain((1..12).map(|i| {
-                format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 9].join(", "))
-            }))
-            .collect();
+        let laughs: String =
+            std::iter::once("a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_string())
+                .chain((1..12).map(|i| {
+                    format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 9].join(", "))
+                }))
+                .collect();
         let tower: String = std::iter::once("a0: &a0 [x]\n".to_string())
             .chain((1..300).map(|i| format!("a{i}: &a{i} [*a{}]\n", i - 1)))
             .collect();
