@@ -114,7 +114,8 @@ impl Generator {
             let Some(index) = self.idle.pop_front() else { return Ok(()) };
             let connection = &mut self.connections[index];
             connection.request = self.sent;
-            connection.due = due;
+            // A closed loop has no schedule: latency counts from the moment of sending.
+            connection.due = if self.schedule.interval.is_zero() { now } else { due };
             connection.filled = 0;
             connection.left = None;
             let socket = connection.socket;
