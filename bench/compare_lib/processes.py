@@ -82,7 +82,7 @@ class Process:
         with open(self.log, "rb") as file:
             return file.read()[-size:].decode(errors="replace")
 
-    def stop(self):
+    def stop(self, seconds=STOP_SECONDS):
         """Ends the tree by process id: politely first, then for certain."""
         pids = list(self.tree())
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -92,7 +92,7 @@ class Process:
                 except ProcessLookupError:
                     pass
             try:
-                self.popen.wait(STOP_SECONDS)
+                self.popen.wait(seconds)
             except subprocess.TimeoutExpired:
                 continue
             pids = [pid for pid in pids if pid != self.pid and os.path.exists(f"/proc/{pid}")]

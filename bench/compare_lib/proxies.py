@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from . import resources
-from .processes import Process, free_ports
+from .processes import STOP_SECONDS, Process, free_ports
 
 BENCH = Path(__file__).resolve().parent.parent
 ROOT = BENCH.parent
@@ -70,9 +70,9 @@ class Proxy:
             "BACKEND": f"{host}:{port}", "BACKEND_HOST": host, "BACKEND_PORT": port,
         }
 
-    def wait_ready(self, path="/size/128", headers=None):
+    def wait_ready(self, path="/size/128", headers=None, seconds=START_SECONDS):
         """Returns once a request through the proxy is answered with 200."""
-        until = time.monotonic() + START_SECONDS
+        until = time.monotonic() + seconds
         while True:
             if not self.process.alive():
                 raise RuntimeError(f"{self.name} ended: {self.process.log_tail()}")
@@ -88,8 +88,8 @@ class Proxy:
                     f"{self.name} is not ready ({problem}): {self.process.log_tail()}")
             time.sleep(0.02)
 
-    def stop(self):
-        self.process.stop()
+    def stop(self, seconds=STOP_SECONDS):
+        self.process.stop(seconds)
         self.setup.processes.remove(self.process)
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -168,7 +168,7 @@ class Envoy(Proxy):
 class Relay(Proxy):
     def prepare(self):
         host, port = self.setup.backend_address
-        return [TARGET / "relay", "--listen", f"127.0.0.1:{self.port}",
+        return [*self.setup.wrapper, TARGET / "relay", "--listen", f"127.0.0.1:{self.port}",
                 "--upstream", f"{host}:{port}"]
 
 
