@@ -20,6 +20,8 @@ const COMPLETIONS: u32 = 8192;
 /// The kernel retries short sends itself, so that a completion means "all of it" or an error.
 const MSG_WAITALL: i32 = 0x100;
 const MSG_NOSIGNAL: i32 = 0x4000;
+/// Spares the attempt to receive what cannot have arrived yet.
+const IORING_RECVSEND_POLL_FIRST: u16 = 1;
 
 /// A socket in the ring's table of registered files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +82,7 @@ pub enum Event {
 
 enum Flight {
     Accept,
-    Receive { token: u64, buffer: Box<[u8]> },
+    Receive { token: u64, socket: Socket, buffer: Box<[u8]> },
     Send { token: u64, buffer: Buffer },
 }
 
@@ -88,6 +90,8 @@ enum Flight {
 pub struct Ring {
     ring: IoUring,
     sockets: Vec<Option<TcpStream>>,
+    /// Whether the last receive left bytes behind, by socket.
+    readable: Vec<bool>,
     vacant: Vec<u32>,
     flights: Vec<Option<Flight>>,
     landed: Vec<u32>,
@@ -106,6 +110,7 @@ impl Ring {
         Ok(Self {
             ring,
             sockets: (0..sockets).map(|_| None).collect(),
+            readable: vec![false; sockets as usize],
             vacant: (0..sockets).rev().collect(),
             flights: Vec::new(),
             landed: Vec::new(),
@@ -119,6 +124,7 @@ impl Ring {
             self.vacant.pop().ok_or_else(|| io::Error::other("every socket slot is taken"))?;
         self.ring.submitter().register_files_update(index, &[stream.as_raw_fd()])?;
         self.sockets[index as usize] = Some(stream);
+        self.readable[index as usize] = false;
         Ok(Socket(index))
     }
 
@@ -154,13 +160,16 @@ impl Ring {
         token: u64,
     ) -> io::Result<()> {
         let space = &mut buffer[from..];
-        let entry = opcode::Recv::new(
+        let mut entry = opcode::Recv::new(
             types::Fixed(socket.0),
             space.as_mut_ptr(),
             u32::try_from(space.len()).unwrap_or(u32::MAX),
         )
         .build();
-        self.start(entry, Flight::Receive { token, buffer })
+        if !self.readable[socket.0 as usize] {
+            poll_first(&mut entry);
+        }
+        self.start(entry, Flight::Receive { token, socket, buffer })
     }
 
     /// Sends the first `length` bytes of `buffer`.
@@ -240,7 +249,10 @@ impl Ring {
         let flight = self.flights[index].take();
         self.landed.push(index as u32);
         events.push(match flight {
-            Some(Flight::Receive { token, buffer }) => Event::Received { token, result, buffer },
+            Some(Flight::Receive { token, socket, buffer }) => {
+                self.readable[socket.0 as usize] = cqueue::sock_nonempty(completion.flags());
+                Event::Received { token, result, buffer }
+            }
             Some(Flight::Send { token, buffer }) => Event::Sent { token, result, buffer },
             Some(Flight::Accept) | None => return Err(io::Error::other("unknown completion")),
         });
@@ -253,6 +265,14 @@ impl Drop for Ring {
         // The kernel may still write into buffers in flight.
         std::mem::forget(std::mem::take(&mut self.flights));
     }
+}
+
+/// Version 0.6 of the io-uring crate has no setter for this flag, which lives in `ioprio`.
+fn poll_first(entry: &mut squeue::Entry) {
+    const IOPRIO: usize = 1; // in units of u16: after the operation code and the flags
+    // SAFETY: `Entry` is `repr(C)` around the kernel's submission entry, whose layout is fixed, is
+    // longer than four bytes and is valid for any value here.
+    unsafe { std::ptr::from_mut(entry).cast::<u16>().add(IOPRIO).write(IORING_RECVSEND_POLL_FIRST) }
 }
 
 /// A wait that ended without a completion for a harmless reason: timeout, signal, full queue.

@@ -98,8 +98,8 @@ impl Backend {
         {
             let head = &buffer[..length];
             connection.answer = self.answer(head);
-            connection.last = field(head, "connection")
-                .is_some_and(|value| value.eq_ignore_ascii_case(b"close"));
+            connection.last =
+                field(head, "connection").is_some_and(|value| value.eq_ignore_ascii_case(b"close"));
             connection.body = Some(Rest::after(head));
             used = length;
         }

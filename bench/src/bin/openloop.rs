@@ -68,9 +68,7 @@ impl Schedule {
                 count: ((options.warmup + options.seconds) * rate) as u64,
                 warmup: (options.warmup * rate) as u64,
             },
-            None => {
-                Self { start, interval: Duration::ZERO, count: options.requests, warmup: 0 }
-            }
+            None => Self { start, interval: Duration::ZERO, count: options.requests, warmup: 0 },
         }
     }
 
