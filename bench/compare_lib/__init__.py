@@ -1,0 +1,1 @@
+"""Runs the gateway beside its peers; see bench/README.md."""

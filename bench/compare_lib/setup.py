@@ -1,0 +1,43 @@
+"""What every run shares: the backend, the CPUs, and the processes to end."""
+
+import time
+
+from .processes import Process, free_ports
+from .proxies import TARGET, get
+
+
+class Setup:
+    def __init__(self, directory, binary, cpus):
+        self.directory = directory
+        self.binary = binary.resolve()
+        # Put in front of the gateway's command.
+        self.wrapper = []
+        self.proxy_cpu, self.load_cpu = cpus
+        self.backend_address = ("127.0.0.1", free_ports(1)[0])
+        self.processes = []
+        # How to measure; bench/compare sets what its options say.
+        self.rounds, self.seconds = 1, 1
+        self.noisy, self.latency = False, True
+        # Names of what could not be measured.
+        self.failed = []
+
+    def start_backend(self):
+        host, port = self.backend_address
+        self.processes.append(Process(
+            "backend", [TARGET / "backend", "--listen", f"{host}:{port}"], [self.load_cpu],
+            self.directory / "backend.log"))
+        for _ in range(500):
+            try:
+                self.hits()
+                return
+            except OSError:
+                time.sleep(0.01)
+        raise RuntimeError(f"the backend does not start: {self.processes[0].log_tail()}")
+
+    def hits(self):
+        """How many requests the backend has answered."""
+        return int(get(self.backend_address[1], "/hits")[1])
+
+    def close(self):
+        for process in reversed(self.processes):
+            process.stop()
