@@ -1,4 +1,4 @@
-"""Load: wrk for the maximum, our own open-loop generator for latency at a fixed rate."""
+"""Load: wrk and h2load for the maximum, our own open-loop generator for latency at a fixed rate."""
 
 import json
 import re
@@ -21,17 +21,42 @@ def _run(command, cpu, seconds):
 
 
 def saturate(port, workload, headers, seconds, cpu):
-    """(completed requests, requests per second) of wrk at full speed."""
+    """(completed requests, requests per second) at full speed."""
+    requests, rate = GENERATORS[workload.generator](port, workload, headers, seconds, cpu)
+    if requests == 0:
+        raise Void("no request was completed")
+    return requests, rate
+
+
+def _url(port, workload):
+    return f"{workload.scheme}://127.0.0.1:{port}{workload.path}"
+
+
+def wrk(port, workload, headers, seconds, cpu):
     command = [installed("wrk"), "-t1", f"-c{workload.connections}", f"-d{seconds}s"]
     for name, value in headers.items():
         command += ["-H", f"{name}: {value}"]
-    text = _run([*command, f"http://127.0.0.1:{port}{workload.path}"], cpu, seconds)
+    text = _run([*command, _url(port, workload)], cpu, seconds)
     for trouble in re.finditer(r"(Socket errors|Non-2xx).*", text):
         raise Void(f"wrk says: {trouble.group(0)}")
     requests = int(re.search(r"(\d+) requests in", text).group(1))
-    if requests == 0:
-        raise Void("wrk completed no request")
     return requests, float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))
+
+
+def h2load(port, workload, headers, seconds, cpu):
+    command = [installed("h2load"), "-t1", f"-c{workload.connections}", f"-m{workload.streams}",
+               f"-D{seconds}"]
+    for name, value in headers.items():
+        command += ["-H", f"{name}: {value}"]
+    text = _run([*command, _url(port, workload)], cpu, seconds)
+    done, failed, errored = (int(re.search(rf"(\d+) {word}", text).group(1))
+                             for word in ("succeeded", "failed", "errored"))
+    if failed or errored:
+        raise Void(f"h2load says: {failed} failed, {errored} errored")
+    return done, done / seconds
+
+
+GENERATORS = {"wrk": wrk, "h2load": h2load}
 
 
 def openloop(port, workload, headers, rate, seconds, cpu):

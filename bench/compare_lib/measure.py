@@ -27,11 +27,12 @@ class Runner:
         self.workload = workload
         self.name = contender.name
         self.headers = workload.headers | contender.headers
-        self.proxy = PROXIES[contender.proxy](contender.proxy, setup, contender.variant)
+        self.proxy = PROXIES[contender.proxy](
+            contender.proxy, setup, contender.variant, conf=workload.conf)
         self.runs = []
         self.latencies = []
         try:
-            self.proxy.wait_ready(workload.path, self.headers)
+            self.proxy.wait_ready(workload.path, self.headers, scheme=workload.scheme)
             self._check_body()
         except BaseException:
             self.proxy.stop()
@@ -39,7 +40,8 @@ class Runner:
 
     def _check_body(self):
         expected = (b"abcdefghijklmnopqrstuvwxyz" * (self.workload.size // 26 + 1))
-        status, body = get(self.proxy.port, self.workload.path, self.headers)
+        status, body = get(self.proxy.port, self.workload.path, self.headers,
+                           scheme=self.workload.scheme)
         if status != 200 or body != expected[:self.workload.size]:
             raise RuntimeError(f"{self.name} answers {status} with {len(body)} bytes that are "
                                f"not the backend's {self.workload.size}")
@@ -57,9 +59,9 @@ class Runner:
             self.setup.load_cpu)
         used = process.cpu_seconds() - cpu
         surplus = self.setup.hits() - hits - requests
-        # What is in flight when wrk stops reaches the backend, but is not counted by wrk.
-        if not 0 <= surplus <= 2 * self.workload.connections:
-            raise Void(f"the backend answered {requests + surplus}, wrk completed {requests}")
+        # What is in flight when the load stops reaches the backend, but is not counted as completed.
+        if not 0 <= surplus <= 2 * self.workload.connections * self.workload.streams:
+            raise Void(f"the backend answered {requests + surplus}, {requests} were completed")
         return {"requests": requests, "rate": rate, "cpu_seconds": used,
                 "per_cpu_second": requests / used, "rss": process.resident_bytes()}
 

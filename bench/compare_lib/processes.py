@@ -31,13 +31,13 @@ def raise_descriptor_limit():
 
 
 def _stat(pid):
-    """(parent, CPU ticks, resident pages) of a process; None when it is gone."""
+    """(parent, CPU ticks, resident pages, session) of a process; None when it is gone."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
     except OSError:
         return None
-    return int(fields[1]), int(fields[11]) + int(fields[12]), int(fields[21])
+    return int(fields[1]), int(fields[11]) + int(fields[12]), int(fields[21]), int(fields[3])
 
 
 class Process:
@@ -62,21 +62,22 @@ class Process:
         return self.popen.poll() is None
 
     def tree(self):
-        """{pid: (parent, ticks, pages)} of the process and its descendants."""
+        """{pid: stat} of the process, its descendants and what they left behind."""
         stats = {}
         for entry in os.listdir("/proc"):
             if entry.isdigit() and (stat := _stat(entry)):
                 stats[int(entry)] = stat
-        found = {self.pid} & stats.keys()
+        # By session, because an ended parent's number may be a stranger's by now.
+        found = {pid for pid, stat in stats.items() if stat[3] == self.pid}
         while grown := {pid for pid, stat in stats.items() if stat[0] in found} - found:
             found |= grown
         return {pid: stats[pid] for pid in found}
 
     def cpu_seconds(self):
-        return sum(ticks for _, ticks, _ in self.tree().values()) / TICKS
+        return sum(ticks for _, ticks, *_ in self.tree().values()) / TICKS
 
     def resident_bytes(self):
-        return sum(pages for _, _, pages in self.tree().values()) * PAGE
+        return sum(pages for _, _, pages, _ in self.tree().values()) * PAGE
 
     def log_tail(self, size=2000):
         with open(self.log, "rb") as file:

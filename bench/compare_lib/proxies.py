@@ -3,6 +3,7 @@
 import http.client
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -24,8 +25,10 @@ class Missing(Exception):
     """This proxy cannot run here; the reason is the message."""
 
 
-def render(name, directory, values):
+def render(name, conf, directory, values):
     """Fills a file of bench/conf in and writes it into the run's directory."""
+    stem, dot, suffix = name.partition(".")
+    name = f"{stem}-{conf}{dot}{suffix}" if conf else name
     text = (CONF / name).read_text()
     for key, value in values.items():
         text = text.replace(f"@{key}@", str(value))
@@ -37,10 +40,11 @@ def render(name, directory, values):
 class Proxy:
     """One running proxy. Subclasses say how it is started."""
 
-    def __init__(self, name, setup, variant="one", cpus=None):
+    def __init__(self, name, setup, variant="one", cpus=None, conf=""):
         self.name = name
         self.setup = setup
         self.variant = variant
+        self.conf = conf
         self.cpus = cpus or [setup.proxy_cpu]
         self.port, *self.more_ports = free_ports(4)
         self.directory = setup.directory / f"{name}-{variant}-{self.port}"
@@ -68,16 +72,18 @@ class Proxy:
             "DIR": self.directory, "LISTEN": f"127.0.0.1:{self.port}",
             "LISTEN_HOST": "127.0.0.1", "LISTEN_PORT": self.port,
             "BACKEND": f"{host}:{port}", "BACKEND_HOST": host, "BACKEND_PORT": port,
+            **self.setup.certificate(),
         }
 
-    def wait_ready(self, path="/size/128", headers=None, seconds=START_SECONDS):
+    def wait_ready(self, path="/size/128", headers=None, seconds=START_SECONDS,
+                   scheme="http"):
         """Returns once a request through the proxy is answered with 200."""
         until = time.monotonic() + seconds
         while True:
             if not self.process.alive():
                 raise RuntimeError(f"{self.name} ended: {self.process.log_tail()}")
             try:
-                status, _ = get(self.port, path, headers)
+                status, _ = get(self.port, path, headers, scheme=scheme)
                 if status == 200:
                     return
                 problem = f"status {status}"
@@ -94,9 +100,14 @@ class Proxy:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def get(port, path, headers=None, timeout=10):
+def get(port, path, headers=None, timeout=10, scheme="http"):
     """(status, body) of one request on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    if scheme == "https":
+        # The certificate is the run's own.
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", port, timeout=timeout, context=ssl._create_unverified_context())
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         connection.request("GET", path, headers=headers or {})
         response = connection.getresponse()
@@ -121,7 +132,7 @@ class Nginx(Proxy):
         installed("nginx")
 
     def prepare(self):
-        conf = render("nginx.conf", self.directory, self.values())
+        conf = render("nginx.conf", self.conf, self.directory, self.values())
         return [installed("nginx"), "-p", self.directory, "-c", conf,
                 "-e", self.directory / "nginx.log"]
 
@@ -133,7 +144,7 @@ class Haproxy(Proxy):
 
     def prepare(self):
         return [installed("haproxy"), "-db", "-f",
-                render("haproxy.cfg", self.directory, self.values())]
+                render("haproxy.cfg", self.conf, self.directory, self.values())]
 
 
 class Envoy(Proxy):
@@ -160,7 +171,7 @@ class Envoy(Proxy):
         return None
 
     def prepare(self):
-        conf = render("envoy.yaml", self.directory, self.values())
+        conf = render("envoy.yaml", self.conf, self.directory, self.values())
         return [self.binary(), "-c", conf, "--concurrency", "1", "--log-level", "error",
                 "--disable-hot-restart", "--base-id", str(self.port)]
 
@@ -185,9 +196,10 @@ class Ringgate(Proxy):
             raise Missing(f"there is no {options.binary}")
 
     def prepare(self):
-        resources.write(self.directory / "apisix.yaml", self.variant, self.setup.backend_address)
+        resources.write(self.directory / "apisix.yaml", self.variant, self.setup.backend_address,
+                        self.setup.certificate() if self.conf == "tls" else None)
         admin, control, metrics = self.more_ports
-        conf = render("ringgate.yaml", self.directory, self.values() | {
+        conf = render("ringgate.yaml", self.conf, self.directory, self.values() | {
             "SHARDS": list(self.cpus), "ENGINE": self.engine,
             "ADMIN": f"127.0.0.1:{admin}", "CONTROL": f"127.0.0.1:{control}",
             "METRICS": f"127.0.0.1:{metrics}",

@@ -1,6 +1,7 @@
 """Resource files for the gateway, one per variant of a workload."""
 
 import json
+from pathlib import Path
 
 ROUTES = 10_000
 KEY = "bench-client-key"
@@ -35,11 +36,15 @@ def plugins():
 VARIANTS = {"one": one_route, "many": many_routes, "plugins": plugins}
 
 
-def write(path, variant, backend):
+def write(path, variant, backend, certificate=None):
     """Writes the variant's resources. JSON is YAML, and every object gets a line of its own."""
     objects = VARIANTS[variant]()
     objects["upstreams"] = [{
         "id": "backend", "type": "roundrobin", "nodes": {"%s:%d" % backend: 1}}]
+    if certificate:
+        objects["ssls"] = [{"id": "bench", "snis": ["bench.test"],
+                            "cert": Path(certificate["CERT"]).read_text(),
+                            "key": Path(certificate["KEY"]).read_text()}]
     with open(path, "w", encoding="utf-8") as file:
         for kind, items in objects.items():
             file.write(f"{kind}:\n")

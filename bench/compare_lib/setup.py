@@ -1,5 +1,6 @@
 """What every run shares: the backend, the CPUs, and the processes to end."""
 
+import subprocess
 import time
 
 from .processes import Process, free_ports
@@ -33,6 +34,18 @@ class Setup:
             except OSError:
                 time.sleep(0.01)
         raise RuntimeError(f"the backend does not start: {self.processes[0].log_tail()}")
+
+    def certificate(self):
+        """Paths of a certificate for bench.test, made for this run: CERT, KEY, and both in PEM."""
+        cert, key, pem = (self.directory / name for name in ("cert.pem", "key.pem", "both.pem"))
+        if not pem.exists():
+            subprocess.run(
+                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                 "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=bench.test",
+                 "-addext", "subjectAltName=DNS:bench.test", "-keyout", key, "-out", cert],
+                check=True, capture_output=True)
+            pem.write_text(cert.read_text() + key.read_text())
+        return {"CERT": cert, "KEY": key, "PEM": pem}
 
     def hits(self):
         """How many requests the backend has answered."""

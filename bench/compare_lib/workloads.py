@@ -32,6 +32,14 @@ class Workload:
     contenders: tuple = ()
     # Whether latency at 70 % of the maximum is measured too.
     latency: bool = False
+    # Which files of bench/conf: PROXY-CONF.* instead of PROXY.*.
+    conf: str = ""
+    scheme: str = "http"
+    # A key of generators.GENERATORS, and the streams per connection where the protocol has them.
+    generator: str = "wrk"
+    streams: int = 1
+    # The gateway cannot do it yet: runs only when it is named.
+    planned: bool = False
 
     @property
     def path(self):
@@ -49,6 +57,14 @@ WORKLOADS = {each.name: each for each in (
     Workload("W2", "h1 keep-alive, 64 connections, 10 KB", MEDIUM, latency=True),
     Workload("W3", "h1 keep-alive, 16 connections, 1 MB", LARGE, connections=16),
     # A relay cannot keep its upstream connection while the client's ends: other work altogether.
+    Workload("W4", "TLS 1.3, h1 keep-alive, 64 connections, 128 B", SMALL, conf="tls",
+             scheme="https", without=("relay",), planned=True),
+    Workload("W5", "h2 over TLS to h1, 16 connections of 32 streams, 128 B", SMALL,
+             connections=16, streams=32, conf="tls", scheme="https", generator="h2load",
+             without=("relay",), planned=True),
+    Workload("W7", "TLS 1.3 full handshakes, a connection per request, 128 B", SMALL,
+             conf="tls", scheme="https", headers={"Connection": "close"}, without=("relay",),
+             planned=True),
     Workload("W8", "a new connection per request, 128 B", SMALL,
              headers={"Connection": "close"}, without=("relay",)),
     Workload("P3", "key-auth + limit-count + prometheus against none, 128 B", SMALL, contenders=(

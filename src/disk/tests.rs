@@ -152,18 +152,35 @@ fn resident_kb() -> u64 {
     line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).expect("a number")
 }
 
+/// How often this process's threads gave their CPU up by themselves.
+fn sleeps() -> u64 {
+    let tasks = fs::read_dir("/proc/self/task").expect("tasks");
+    let statuses =
+        tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("status")).ok());
+    statuses
+        .flat_map(|status| {
+            let lines: Vec<_> = status.lines().map(str::to_owned).collect();
+            lines
+        })
+        .filter_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok())
+        .fold(0, |sum, count: u64| sum + count)
+}
+
 /// Prints what a tier costs in memory and per block; run alone with `--ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]
 fn cost_of_a_tier() {
-    for engine in [Engine::Plain, Engine::Auto] {
+    for engine in [Engine::Auto, Engine::Plain, Engine::Auto] {
         let before = resident_kb();
         let disk = Disk::start(&DiskOptions { engine, ..DiskOptions::default() }).expect("started");
         let folder = tempfile::tempdir().expect("a folder");
         let path = shared(folder.path().join("access.log"));
         disk.append(&path, block("one\n")).expect("room");
         assert!(disk.flush(WAIT));
-        println!("{}: {} KB resident", disk.engine(), resident_kb() - before);
+        println!("{}: {} KB resident", disk.engine(), resident_kb().saturating_sub(before));
+        let before = sleeps();
+        std::thread::sleep(Duration::from_secs(3));
+        println!("{} wakes in 3 s at rest", sleeps().saturating_sub(before));
         let (start, blocks) = (std::time::Instant::now(), 2_000);
         let mut sending = Duration::ZERO;
         for _ in 0..blocks {
@@ -180,7 +197,7 @@ fn cost_of_a_tier() {
                 std::thread::sleep(Duration::from_micros(50));
             }
         }
-        assert!(disk.flush(WAIT));
+        assert!(disk.shutdown(WAIT));
         println!(
             "{} us a block, {} ns to hand it over",
             start.elapsed().as_micros() / blocks,

@@ -20,6 +20,8 @@ use super::repeats::{Cause, Repeats, Verdict};
 
 /// Lines that may wait for the writer.
 const QUEUE_LINES: usize = 1_024;
+/// Bytes that are gathered while further lines wait.
+const BATCH_BYTES: usize = 16 * 1024;
 /// Bytes of a line's detail that are kept.
 const DETAIL_MAX: usize = 2_048;
 /// How often the writer looks for causes to sum up.
@@ -175,13 +177,20 @@ fn write_lines(messages: &flume::Receiver<Message>) {
     let mut out = Vec::new();
     let mut told_dropped = 0;
     loop {
-        match messages.recv_timeout(TURN) {
+        // Without causes to sum up, the thread sleeps until there is a line.
+        let message = if repeats.is_empty() {
+            messages.recv().map_err(|_| flume::RecvTimeoutError::Disconnected)
+        } else {
+            messages.recv_timeout(TURN)
+        };
+        match message {
             Ok(Message::Line(line)) => {
                 if repeats.judge(line.cause, &line.detail, Instant::now()) == Verdict::Write {
                     render(&mut calendar, &line, &mut out);
                 }
             }
             Ok(Message::Flush(done)) => {
+                write_out(&mut out);
                 let _ = done.send(());
             }
             Err(flume::RecvTimeoutError::Timeout) => {}
@@ -191,18 +200,25 @@ fn write_lines(messages: &flume::Receiver<Message>) {
             let detail = format!("({more} more in the last {} s)", super::repeats::WINDOW_S);
             render(&mut calendar, &Line { at_ms: unix_ms(), cause, detail }, &mut out);
         }
+        if !messages.is_empty() && out.len() < BATCH_BYTES {
+            continue;
+        }
         let dropped = dropped();
-        if dropped > told_dropped && messages.is_empty() {
+        if dropped > told_dropped {
             let cause = Cause { level: Level::Warn, subsystem: "log", cause: "lines dropped" };
             let detail = (dropped - told_dropped).to_string();
             told_dropped = dropped;
             render(&mut calendar, &Line { at_ms: unix_ms(), cause, detail }, &mut out);
         }
-        if !out.is_empty() {
-            // Nobody is left to tell when stderr is gone.
-            let _ = std::io::stderr().write_all(&out);
-            out.clear();
-        }
+        write_out(&mut out);
+    }
+}
+
+fn write_out(out: &mut Vec<u8>) {
+    if !out.is_empty() {
+        // Nobody is left to tell when stderr is gone.
+        let _ = std::io::stderr().write_all(out);
+        out.clear();
     }
 }
 

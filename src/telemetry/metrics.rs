@@ -292,7 +292,7 @@ impl ShardMetrics {
             shards: vec![(self.shard, values(&self.gauges))],
             counters: values(&self.counters),
             refusals: values(&self.refusals),
-            requests: self.requests.iter().map(|row| values(row)).collect(),
+            requests: self.requests.iter().map(values).collect(),
             faults: values(&self.faults),
             request: self.request.borrow().clone(),
             upstream: self.upstream.borrow().clone(),

@@ -41,6 +41,11 @@ pub(super) struct Repeats {
 }
 
 impl Repeats {
+    /// Whether nothing is being counted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+
     /// Judges a line. Those that are counted come back from [`Repeats::ended`].
     pub(super) fn judge(&mut self, cause: Cause, detail: &str, now: Instant) -> Verdict {
         let mut hasher = DefaultHasher::new();
