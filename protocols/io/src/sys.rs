@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // raw descriptors and libc calls; nothing else in here
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 fn owned(fd: libc::c_int) -> io::Result<OwnedFd> {
@@ -46,4 +46,15 @@ pub(crate) fn set_cloexec(owner: &impl AsRawFd) -> io::Result<()> {
     // SAFETY: no pointers are passed.
     let set = unsafe { libc::fcntl(owner.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
     if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether both directions of a socket are closed, or it broke.
+pub(crate) fn has_hung_up(socket: &impl AsFd) -> io::Result<bool> {
+    let mut poll = libc::pollfd { fd: socket.as_fd().as_raw_fd(), events: 0, revents: 0 };
+    // SAFETY: one `pollfd` that outlives the call, which does not wait.
+    let ready = unsafe { libc::poll(&mut poll, 1, 0) };
+    if ready < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(poll.revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0)
 }

@@ -171,7 +171,21 @@ impl ReadIo for Reader {
         lease.restore(part.into_inner());
         (lease, result)
     }
+
+    async fn hung_up(&mut self, within: Duration) -> io::Result<()> {
+        let looks = pin!(async {
+            while !sys::has_hung_up(&*self.socket)? {
+                sleep(HANG_UP_LOOK).await;
+            }
+            Ok(())
+        });
+        self.deadline.bound(within, looks).await?
+    }
 }
+
+/// How often a stream is looked at that only a reset can still change: no event tells of one
+/// where the peer's end has been seen already, for that keeps the stream readable.
+const HANG_UP_LOOK: Duration = Duration::from_millis(200);
 
 /// The error of a receive that was cancelled, as its caller expects it.
 fn given_up(error: io::Error) -> io::Error {
@@ -247,6 +261,10 @@ impl ReadIo for Stream {
         patience: Duration,
     ) -> (Lease, io::Result<usize>) {
         self.reader.recv_or_idle(lease, patience).await
+    }
+
+    async fn hung_up(&mut self, within: Duration) -> io::Result<()> {
+        self.reader.hung_up(within).await
     }
 }
 

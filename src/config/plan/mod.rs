@@ -3,16 +3,18 @@
 
 mod compile;
 mod consumers;
+mod draft;
 mod route;
+mod touched;
 mod upstream;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use compile::Compiler;
+pub use compile::{CompileError, Compiler, Ingredients};
 pub use consumers::{Consumer, Consumers, Credential};
 pub use route::Route;
-pub use upstream::{HashKey, Upstream};
+pub use upstream::{HashKey, Keepalive, NodeTimeouts, Upstream};
 
 use crate::plugin::Chain;
 use crate::route::table::RouteTable;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Upstream;
+use super::{NodeTimeouts, Upstream};
 use crate::plugin::Chain;
 
 /// Where a request goes and what happens to it on the way.
@@ -22,6 +22,8 @@ pub struct Route {
     pub chain: Chain,
     /// Its nodes; [`None`]: its plugins must answer.
     pub upstream: Option<Arc<Upstream>>,
+    /// Bounds of waits on its nodes.
+    pub timeouts: NodeTimeouts,
     /// Whether clients may switch to WebSocket.
     pub websocket: bool,
     /// Whether `Via` is added.

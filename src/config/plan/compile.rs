@@ -1,0 +1,203 @@
+//! From resources to a plan: compiles what a change touches, and shares the rest with the plan
+//! before.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::draft::{Compiled, Draft, Drafted};
+use super::touched::{Touched, Users, references};
+use super::upstream::Answers;
+use super::{Plan, Upstream};
+use crate::config::schema::Kind;
+use crate::config::{Changes, Resources};
+use crate::limit::LimitTable;
+use crate::plugin::{ConfigError, Registry as PluginRegistry};
+use crate::upstream::node::{Question, Resolved};
+use crate::upstream::registry::Registry as EndpointRegistry;
+
+/// A resource that cannot be compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompileError {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its id.
+    pub id: Arc<str>,
+    /// Where in it.
+    pub path: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl CompileError {
+    /// An error in a resource.
+    pub(super) fn at(kind: Kind, id: &Arc<str>, error: ConfigError) -> CompileError {
+        CompileError { kind, id: id.clone(), path: error.path, reason: error.reason }
+    }
+}
+
+/// What the compiler is made with, for the process's life.
+pub struct Ingredients {
+    /// The plugins that are enabled.
+    pub plugins: PluginRegistry,
+    /// Their shared counters.
+    pub limits: Arc<LimitTable>,
+    /// `limits.buffered_body`.
+    pub buffered_body: usize,
+    /// `plugin_attr` of the bootstrap file.
+    pub attributes: Map<String, Value>,
+}
+
+/// Compiles plans, one after the other.
+pub struct Compiler {
+    ingredients: Ingredients,
+    endpoints: EndpointRegistry,
+    answers: Answers,
+    resources: Resources,
+    routes: HashMap<Arc<str>, Compiled>,
+    /// Upstreams by id, and those inside routes and services by `route/ID` and `service/ID`.
+    upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+    users: Users,
+    plan: Arc<Plan>,
+}
+
+impl Compiler {
+    /// A compiler whose plan is empty.
+    pub fn new(ingredients: Ingredients) -> Compiler {
+        Compiler {
+            ingredients,
+            endpoints: EndpointRegistry::new(),
+            answers: Answers::new(),
+            resources: Resources::default(),
+            routes: HashMap::new(),
+            upstreams: HashMap::new(),
+            users: Users::new(),
+            plan: Arc::default(),
+        }
+    }
+
+    /// The resources in force.
+    pub fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    /// The plan in force.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Every compiled upstream.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.upstreams.values()
+    }
+
+    /// Compiles a change. `resources` share unchanged objects with those in force, and `changes`
+    /// tells what is different ([`Resources::diff`]). On errors everything stays as it is.
+    pub fn apply(
+        &mut self,
+        resources: Resources,
+        changes: &Changes,
+    ) -> Result<Arc<Plan>, Vec<CompileError>> {
+        let touched = Touched::of(changes, &resources, &self.resources, &self.users);
+        let mut draft = self.draft(&resources);
+        draft.compile(&touched);
+        let changed = |kinds: &[Kind]| changes.iter().any(|(kind, _)| kinds.contains(kind));
+        if changed(&[Kind::Consumer, Kind::ConsumerGroup, Kind::PluginMetadata]) {
+            draft.consumers();
+        }
+        if changed(&[Kind::GlobalRule, Kind::PluginMetadata]) {
+            draft.global_rules();
+        }
+        let drafted = draft.finish()?;
+        let plan = self.commit(drafted, &resources)?;
+        self.resources = resources;
+        Ok(plan)
+    }
+
+    fn draft<'c>(&'c self, resources: &'c Resources) -> Draft<'c> {
+        Draft::new(&self.ingredients, &self.endpoints, &self.answers, resources, &self.upstreams)
+    }
+
+    /// Takes the addresses of a name; the plan that has them, where one is needed.
+    pub fn resolved(&mut self, question: &Question, addresses: Arc<[Resolved]>) -> Option<Arc<Plan>> {
+        self.answers.insert(question.clone(), addresses);
+        let touched = Touched::by_question(question, &self.upstreams, &self.resources, &self.users);
+        if touched.is_empty() {
+            return None;
+        }
+        let resources = self.resources.clone();
+        let mut draft = self.draft(&resources);
+        draft.compile(&touched);
+        // What compiled before compiles again: only addresses are different.
+        let drafted = draft.finish().ok()?;
+        self.commit(drafted, &resources).ok()
+    }
+
+    /// Puts what was compiled in force.
+    fn commit(
+        &mut self,
+        drafted: Drafted,
+        resources: &Resources,
+    ) -> Result<Arc<Plan>, Vec<CompileError>> {
+        let mut plan = Plan { generation: self.plan.generation + 1, ..(*self.plan).clone() };
+        for (id, compiled) in &drafted.routes {
+            if let Some(old) = self.routes.get(id) {
+                plan.routes.remove(&old.spec);
+            }
+            if let Some(new) = compiled {
+                plan.routes.insert(&new.spec, new.route.clone()).map_err(|error| {
+                    let error = ConfigError::at("", error.to_string());
+                    vec![CompileError::at(Kind::Route, id, error)]
+                })?;
+            }
+        }
+        for (id, compiled) in drafted.routes {
+            self.refer(&id, resources);
+            match compiled {
+                Some(new) => _ = self.routes.insert(id, new),
+                None => _ = self.routes.remove(&id),
+            }
+        }
+        let mut named = None;
+        for (key, upstream) in drafted.upstreams {
+            if !key.contains('/') {
+                let named = named.get_or_insert_with(|| (*plan.upstreams).clone());
+                match &upstream {
+                    Some(upstream) => _ = named.insert(key.to_string(), upstream.clone()),
+                    None => _ = named.remove(&*key),
+                }
+            }
+            match upstream {
+                Some(upstream) => _ = self.upstreams.insert(key, upstream),
+                None => _ = self.upstreams.remove(&key),
+            }
+        }
+        if let Some(named) = named {
+            plan.upstreams = Arc::new(named);
+        }
+        if let Some(consumers) = drafted.consumers {
+            plan.consumers = Arc::new(consumers);
+        }
+        if let Some(global) = drafted.global {
+            plan.global = Arc::new(global);
+        }
+        self.plan = Arc::new(plan);
+        Ok(self.plan.clone())
+    }
+
+    /// Remembers what a route refers to, in place of what it referred to before.
+    fn refer(&mut self, id: &Arc<str>, resources: &Resources) {
+        for target in self.resources.routes.get(id).map(|old| references(old)).unwrap_or_default() {
+            if let Some(users) = self.users.get_mut(&target) {
+                users.remove(id);
+                if users.is_empty() {
+                    self.users.remove(&target);
+                }
+            }
+        }
+        for target in resources.routes.get(id).map(|new| references(new)).unwrap_or_default() {
+            self.users.entry(target).or_default().insert(id.clone());
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Compiles single resources. What comes out is put in force only where all of it could be
+//! compiled.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::compile::{CompileError, Ingredients};
+use super::touched::Touched;
+use super::upstream::{Answers, NodeTimeouts};
+use super::{Consumer, Consumers, Credential, Route, Upstream};
+use crate::config::Resources;
+use crate::config::resources::{self, Plugins};
+use crate::config::schema::Kind;
+use crate::plugin::{BuildCx, Chain, ConfigError, Instance, Layer, Scope};
+use crate::route::spec::RouteSpec;
+use crate::upstream::registry::Registry as EndpointRegistry;
+
+/// What a route was compiled to.
+pub(super) struct Compiled {
+    pub(super) spec: Arc<RouteSpec>,
+    pub(super) route: Arc<Route>,
+}
+
+/// What a change compiled to; [`None`] for what is gone.
+#[derive(Default)]
+pub(super) struct Drafted {
+    pub(super) upstreams: HashMap<Arc<str>, Option<Arc<Upstream>>>,
+    pub(super) routes: Vec<(Arc<str>, Option<Compiled>)>,
+    pub(super) consumers: Option<Consumers>,
+    pub(super) global: Option<Chain>,
+}
+
+/// A change that is being compiled.
+pub(super) struct Draft<'c> {
+    ingredients: &'c Ingredients,
+    endpoints: &'c EndpointRegistry,
+    answers: &'c Answers,
+    resources: &'c Resources,
+    /// Upstreams of the plan before.
+    compiled: &'c HashMap<Arc<str>, Arc<Upstream>>,
+    drafted: Drafted,
+    errors: Vec<CompileError>,
+}
+
+/// Where a resource is in the text of errors.
+type At<'a> = (Kind, &'a Arc<str>);
+
+impl<'c> Draft<'c> {
+    pub(super) fn new(
+        ingredients: &'c Ingredients,
+        endpoints: &'c EndpointRegistry,
+        answers: &'c Answers,
+        resources: &'c Resources,
+        compiled: &'c HashMap<Arc<str>, Arc<Upstream>>,
+    ) -> Draft<'c> {
+        let (drafted, errors) = (Drafted::default(), Vec::new());
+        Draft { ingredients, endpoints, answers, resources, compiled, drafted, errors }
+    }
+
+    pub(super) fn finish(self) -> Result<Drafted, Vec<CompileError>> {
+        if self.errors.is_empty() { Ok(self.drafted) } else { Err(self.errors) }
+    }
+
+    /// Compiles upstreams first: services and routes share them.
+    pub(super) fn compile(&mut self, touched: &Touched) {
+        for id in &touched.upstreams {
+            let raw = self.resources.upstreams.get(id);
+            self.upstream(id.clone(), raw.map(|raw| &**raw), (Kind::Upstream, id));
+        }
+        for id in &touched.services {
+            let raw = self.resources.services.get(id).and_then(|raw| raw.upstream.as_ref());
+            self.upstream(inside("service", id), raw, (Kind::Service, id));
+        }
+        for id in &touched.routes {
+            let raw = self.resources.routes.get(id).filter(|raw| raw.status == 1);
+            let inner = raw.and_then(|raw| raw.upstream.as_ref());
+            self.upstream(inside("route", id), inner, (Kind::Route, id));
+            let compiled = raw.and_then(|raw| match self.route(id, raw) {
+                Ok(compiled) => Some(compiled),
+                Err(errors) => {
+                    self.errors.extend(errors);
+                    None
+                }
+            });
+            self.drafted.routes.push((id.clone(), compiled));
+        }
+    }
+
+    /// Compiles an upstream under a key, or notes that there is none any more.
+    fn upstream(&mut self, key: Arc<str>, raw: Option<&resources::Upstream>, at: At<'_>) {
+        let compiled = match raw {
+            None if self.compiled.contains_key(&key) => None,
+            None => return,
+            Some(raw) => match Upstream::compile(key.clone(), raw, self.answers, self.endpoints) {
+                Ok(upstream) => Some(Arc::new(upstream)),
+                Err(mut error) => {
+                    if at.0 != Kind::Upstream {
+                        error.path = format!("upstream.{}", error.path);
+                    }
+                    return self.errors.push(CompileError::at(at.0, at.1, error));
+                }
+            },
+        };
+        self.drafted.upstreams.insert(key, compiled);
+    }
+
+    /// An upstream, from this draft or the plan before.
+    fn find_upstream(&self, key: &str) -> Option<Arc<Upstream>> {
+        match self.drafted.upstreams.get(key) {
+            Some(drafted) => drafted.clone(),
+            None => self.compiled.get(key).cloned(),
+        }
+    }
+
+    fn build_cx<'a>(&'a self, object: &'a Arc<str>) -> impl Fn(&str) -> BuildCx + 'a {
+        move |plugin| BuildCx {
+            limits: self.ingredients.limits.clone(),
+            buffered_body: self.ingredients.buffered_body,
+            object: object.clone(),
+            attributes: self.ingredients.attributes.get(plugin).cloned().unwrap_or_default(),
+            metadata: self
+                .resources
+                .plugin_metadata
+                .get(plugin)
+                .map(|metadata| Value::Object(metadata.conf.clone()))
+                .unwrap_or_default(),
+        }
+    }
+
+    /// The plugins of one resource.
+    fn plugins(
+        &self,
+        plugins: &Plugins,
+        layer: Layer,
+        at: At<'_>,
+    ) -> Result<Vec<Instance>, Vec<CompileError>> {
+        if plugins.is_empty() {
+            return Ok(Vec::new());
+        }
+        let object = inside(at.0.singular(), at.1);
+        Chain::build(&self.ingredients.plugins, plugins, layer, self.build_cx(&object)).map_err(
+            |errors| {
+                let named = |(name, error): (String, ConfigError)| {
+                    let reason =
+                        format!("failed to check the configuration of plugin {name} err: {error}");
+                    CompileError::at(at.0, at.1, ConfigError::at(format!("plugins.{name}"), reason))
+                };
+                errors.into_iter().map(named).collect()
+            },
+        )
+    }
+
+    fn route(
+        &self,
+        id: &Arc<str>,
+        raw: &resources::Route,
+    ) -> Result<Compiled, Vec<CompileError>> {
+        let at = (Kind::Route, id);
+        let service_id = raw.service_id.as_ref().map(|id| Arc::<str>::from(id.0.as_str()));
+        let service = service_id.as_ref().and_then(|id| self.resources.services.get(id));
+        let hosts = service.and_then(|service| service.hosts.as_deref());
+        let spec = RouteSpec::compile(raw, hosts).map_err(|error| {
+            vec![CompileError::at(Kind::Route, id, ConfigError::at("", error.to_string()))]
+        })?;
+        let mut instances = Vec::new();
+        if let (Some(service), Some(service_id)) = (service, &service_id) {
+            let at = (Kind::Service, service_id);
+            instances.extend(self.plugins(&service.plugins, Layer::Service, at)?);
+        }
+        if let Some(config_id) = &raw.plugin_config_id
+            && let Some(config) = self.resources.plugin_configs.get(&config_id.0)
+        {
+            let config_id = Arc::from(config_id.0.as_str());
+            let at = (Kind::PluginConfig, &config_id);
+            instances.extend(self.plugins(&config.plugins, Layer::PluginConfig, at)?);
+        }
+        instances.extend(self.plugins(&raw.plugins, Layer::Route, at)?);
+        let upstream = self.upstream_of(id, raw, service.map(|service| &**service));
+        let extras = raw.ringgate.clone().unwrap_or_default();
+        let fallback = upstream.as_ref().map(|upstream| upstream.timeouts).unwrap_or_default();
+        let websocket = raw
+            .enable_websocket
+            .or_else(|| service.and_then(|service| service.enable_websocket))
+            .unwrap_or(false);
+        let texts = |one: &Option<String>, many: &Option<Vec<String>>| {
+            one.iter().chain(many.iter().flatten()).map(|text| text.as_str().into()).collect()
+        };
+        let route = Route {
+            id: id.clone(),
+            name: raw.name.as_deref().map(Arc::from),
+            uris: texts(&raw.uri, &raw.uris),
+            hosts: texts(&raw.host, &raw.hosts),
+            service_id,
+            chain: Chain::new(instances),
+            timeouts: NodeTimeouts::of(raw.timeout, fallback),
+            upstream,
+            websocket,
+            via: extras.via.unwrap_or(false),
+            per_try_timeout: extras.per_try_timeout.map(Duration::from_secs_f64),
+        };
+        Ok(Compiled { spec: Arc::new(spec), route: Arc::new(route) })
+    }
+
+    /// A route's own upstream, or the one it names, or its service's.
+    fn upstream_of(
+        &self,
+        id: &Arc<str>,
+        raw: &resources::Route,
+        service: Option<&resources::Service>,
+    ) -> Option<Arc<Upstream>> {
+        if raw.upstream.is_some() {
+            return self.find_upstream(&inside("route", id));
+        }
+        if let Some(id) = &raw.upstream_id {
+            return self.find_upstream(&id.0);
+        }
+        let service = service?;
+        match (&service.upstream, &service.upstream_id) {
+            (Some(_), _) => self.find_upstream(&inside("service", &raw.service_id.as_ref()?.0)),
+            (None, Some(id)) => self.find_upstream(&id.0),
+            (None, None) => None,
+        }
+    }
+
+    /// Compiles all global rules.
+    pub(super) fn global_rules(&mut self) {
+        let mut instances = Vec::new();
+        for rule in &self.resources.global_rules {
+            let at = (Kind::GlobalRule, &rule.id);
+            match self.plugins(&rule.value.plugins, Layer::GlobalRule, at) {
+                Ok(plugins) => instances.extend(plugins),
+                Err(errors) => self.errors.extend(errors),
+            }
+        }
+        self.drafted.global = Some(Chain::new(instances));
+    }
+
+    /// Compiles all consumers.
+    pub(super) fn consumers(&mut self) {
+        let mut consumers = Consumers::default();
+        for entry in &self.resources.consumers {
+            if let Err(errors) = self.consumer(&entry.id, &entry.value, &mut consumers) {
+                self.errors.extend(errors);
+            }
+        }
+        self.drafted.consumers = Some(consumers);
+    }
+
+    fn consumer(
+        &self,
+        username: &Arc<str>,
+        raw: &resources::Consumer,
+        consumers: &mut Consumers,
+    ) -> Result<(), Vec<CompileError>> {
+        let at = (Kind::Consumer, username);
+        let mut plugins = Vec::new();
+        if let Some(group_id) = &raw.group_id
+            && let Some(group) = self.resources.consumer_groups.get(&group_id.0)
+        {
+            let group_id = Arc::from(group_id.0.as_str());
+            let at = (Kind::ConsumerGroup, &group_id);
+            plugins.extend(self.plugins(&group.plugins, Layer::ConsumerGroup, at)?);
+        }
+        let (credentials, others) = self.split(&raw.plugins);
+        plugins.extend(self.plugins(&others, Layer::Consumer, at)?);
+        let consumer = Arc::new(Consumer {
+            username: username.clone(),
+            group_id: raw.group_id.as_ref().map(|id| Arc::from(id.0.as_str())),
+            labels: raw.labels.clone(),
+            plugins,
+        });
+        consumers.add(consumer.clone());
+        let own = credentials.iter().map(|(name, conf)| (None, name, conf));
+        let further = raw.credentials.iter().flat_map(|credential| {
+            let id = credential.id.as_ref().map(|id| Arc::<str>::from(id.0.as_str()));
+            credential.plugins.iter().map(move |(name, conf)| (id.clone(), name, conf))
+        });
+        for (id, name, conf) in own.chain(further) {
+            self.credential(&consumer, id, name, conf, consumers)
+                .map_err(|error| vec![CompileError::at(at.0, at.1, error)])?;
+        }
+        Ok(())
+    }
+
+    /// A consumer's plugins: those that authenticate, and the others.
+    fn split(&self, plugins: &Plugins) -> (Plugins, Plugins) {
+        plugins.iter().map(|(name, conf)| (name.clone(), conf.clone())).partition(|(name, _)| {
+            self.ingredients.plugins.get(name).is_some_and(|kind| kind.scope() == Scope::Auth)
+        })
+    }
+
+    fn credential(
+        &self,
+        consumer: &Arc<Consumer>,
+        id: Option<Arc<str>>,
+        name: &str,
+        conf: &Value,
+        consumers: &mut Consumers,
+    ) -> Result<(), ConfigError> {
+        let path = format!("plugins.{name}");
+        let Some(kind) = self.ingredients.plugins.get(name) else {
+            return Err(ConfigError::at(path, format!("unknown plugin [{name}]")));
+        };
+        let Some(key) = kind.credential_key(conf) else {
+            return Err(ConfigError::at(path, "holds no credential"));
+        };
+        let credential = Credential { consumer: consumer.clone(), id, conf: conf.clone() };
+        consumers.add_credential(kind.name(), &key, credential).map_err(|other| {
+            ConfigError::at(path, format!("duplicate key of plugin {name} found with consumer: {other}"))
+        })
+    }
+}
+
+/// The key of what stands inside a resource: `route/1`.
+fn inside(kind: &str, id: &str) -> Arc<str> {
+    format!("{kind}/{id}").into()
+}
