@@ -8,7 +8,7 @@ mod hosts;
 mod watch;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use hickory_resolver::config::{
@@ -101,22 +101,26 @@ pub struct Resolver {
 
 impl Resolver {
     /// Needs a tokio runtime by the time it is asked, not before.
-    pub fn new(config: DnsConfig) -> Result<Resolver, DnsError> {
-        let provider = TokioConnectionProvider::default();
-        let mut builder = if config.resolvers.is_empty() {
-            TokioResolver::builder(provider)
-                .map_err(|e| DnsError(format!("the system's resolver configuration: {e}")))?
-        } else {
+    pub fn new(config: DnsConfig) -> Resolver {
+        let provider = TokioConnectionProvider::default;
+        let of_system = match config.resolvers.is_empty() {
+            true => TokioResolver::builder(provider()).ok(),
+            false => None,
+        };
+        let mut builder = of_system.unwrap_or_else(|| {
+            // Without a resolv.conf the C library asks the local host, too.
+            let local = [SocketAddr::from((Ipv4Addr::LOCALHOST, 53))];
+            let given = &config.resolvers[..];
             let mut servers = NameServerConfigGroup::new();
-            for address in &config.resolvers {
+            for address in if given.is_empty() { &local } else { given } {
                 let ip = [address.ip()];
                 servers.merge(NameServerConfigGroup::from_ips_clear(&ip, address.port(), true));
             }
             let parts = ResolverConfig::from_parts(None, Vec::new(), servers);
-            TokioResolver::builder_with_config(parts, provider)
-        };
+            TokioResolver::builder_with_config(parts, provider())
+        });
         tune(builder.options_mut(), config.timeout);
-        Ok(Resolver { hickory: builder.build(), hosts: HostsFile::system(), config })
+        Resolver { hickory: builder.build(), hosts: HostsFile::system(), config }
     }
 
     /// The configuration in use.

@@ -8,7 +8,7 @@
 
 mod probe;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub struct Target {
     pub upstream: Arc<str>,
     /// Its endpoints; ones of weight 0 are checked too.
     pub endpoints: Vec<Endpoint>,
-    /// Its checks. None: its endpoints are healthy.
+    /// Its checks. None, or none that run: its endpoints are healthy.
     pub checks: Option<Arc<Checks>>,
 }
 
@@ -56,8 +56,8 @@ pub enum Event {
         /// Now.
         to: Status,
     },
-    /// An upstream's active checks do not run, and why. Its endpoints count as healthy until
-    /// passive checks say otherwise.
+    /// An upstream's checks do not run, the passive ones included, and why. Its endpoints count
+    /// as healthy.
     NotChecked {
         /// Which upstream.
         upstream: Arc<str>,
@@ -71,8 +71,8 @@ pub enum Event {
 pub struct UpstreamHealth {
     /// Its name.
     pub upstream: Arc<str>,
-    /// The type of its active checks, or of its passive ones.
-    pub kind: Option<CheckType>,
+    /// The type of its active checks.
+    pub kind: CheckType,
     /// Its endpoints.
     pub endpoints: Vec<EndpointHealth>,
 }
@@ -141,14 +141,12 @@ impl HealthChecks {
         let mut old_tasks = std::mem::take(&mut self.tasks);
         let mut watched = HashMap::new();
         for target in targets {
-            let checks = target.checks.as_deref();
-            if checks.is_none_or(|checks| checks.active.is_none() && checks.passive.is_none()) {
+            let Some(active) = target.checks.as_deref().and_then(Checks::runnable) else {
+                self.refuse_unrunnable(target, &before);
                 target.endpoints.iter().for_each(|endpoint| endpoint.state.forget_health());
                 continue;
-            }
-            if let Some(active) = checks.and_then(|checks| checks.active.as_ref()) {
-                self.start(target, active, &mut old_tasks, &before);
-            }
+            };
+            self.start(target, active, &mut old_tasks);
             for endpoint in &target.endpoints {
                 let (host, state) = (endpoint.host.clone(), endpoint.state.clone());
                 let watch = Watched { host, state, seen: Status::Healthy };
@@ -156,7 +154,8 @@ impl HealthChecks {
             }
         }
         old_tasks.into_values().for_each(|running| running.task.abort());
-        self.permits.retain(|upstream, _| targets.iter().any(|t| t.upstream == *upstream));
+        let upstreams: HashSet<&Arc<str>> = targets.iter().map(|t| &t.upstream).collect();
+        self.permits.retain(|upstream, _| upstreams.contains(upstream));
         let mut shared = lock(&self.watched);
         for (key, watch) in &mut watched {
             watch.seen = shared.get(key).map_or_else(|| watch.state.health().status, |w| w.seen);
@@ -164,25 +163,28 @@ impl HealthChecks {
         *shared = watched;
     }
 
+    /// Says once that checks cannot run. The place for a TLS probe is [`Probe`], over a TLS
+    /// stream to the same address; then [`Checks::runnable`] lets it through.
+    fn refuse_unrunnable(&self, target: &Target, before: &[Target]) {
+        let reason = match target.checks.as_deref() {
+            Some(checks) if checks.active.is_some() => {
+                "https checks are not supported in this version; use http or tcp"
+            }
+            _ => return,
+        };
+        let said =
+            before.iter().any(|old| old.upstream == target.upstream && old.checks == target.checks);
+        if !said {
+            (self.log)(Event::NotChecked { upstream: target.upstream.clone(), reason });
+        }
+    }
+
     fn start(
         &mut self,
         target: &Target,
         active: &Arc<Active>,
         old_tasks: &mut HashMap<Key, Running>,
-        before: &[Target],
     ) {
-        let refuse = |reason| {
-            let known = before.iter().any(|old| {
-                old.upstream == target.upstream && old.checks.as_deref() == target.checks.as_deref()
-            });
-            if !known {
-                (self.log)(Event::NotChecked { upstream: target.upstream.clone(), reason });
-            }
-        };
-        if active.kind == CheckType::Https {
-            // The place for a TLS probe: `Probe` over a TLS stream to the same address.
-            return refuse("https checks are not supported in this version; use http or tcp");
-        }
         let slot = self.permits.entry(target.upstream.clone());
         let fresh = || (active.concurrency, Arc::new(Semaphore::new(active.concurrency)));
         let (size, concurrency) = slot.or_insert_with(fresh);
@@ -201,7 +203,9 @@ impl HealthChecks {
                         running.task.abort();
                     }
                     if self.tasks.len() >= TASKS_MAX {
-                        return refuse("too many endpoints with active checks");
+                        let reason = "too many endpoints with active checks";
+                        let upstream = target.upstream.clone();
+                        return (self.log)(Event::NotChecked { upstream, reason });
                     }
                     let permits = [concurrency.clone(), self.permits_all.clone()];
                     let probe = Probe::new(active, &endpoint.host, endpoint.address);
@@ -228,10 +232,10 @@ impl HealthChecks {
                 address: endpoint.address,
                 health: endpoint.state.health(),
             };
-            let active = checks.active.as_ref().map(|active| active.kind);
+            let kind = checks.runnable()?.kind;
             Some(UpstreamHealth {
                 upstream: target.upstream.clone(),
-                kind: active.or(checks.passive.as_ref().map(|passive| passive.kind)),
+                kind,
                 endpoints: target.endpoints.iter().map(endpoint).collect(),
             })
         });

@@ -20,8 +20,7 @@ use super::endpoint::EndpointState;
 pub struct Checks {
     /// Probes of the gateway's own.
     pub active: Option<Arc<Active>>,
-    /// What requests show. Absent: they show nothing.
-    pub passive: Option<Passive>,
+    passive: Option<Passive>,
 }
 
 /// How a probe speaks.
@@ -132,6 +131,17 @@ impl fmt::Display for ChecksError {
 impl std::error::Error for ChecksError {}
 
 impl Checks {
+    /// The active checks that can run in this version: not https ones yet.
+    pub fn runnable(&self) -> Option<&Arc<Active>> {
+        self.active.as_ref().filter(|active| active.kind != CheckType::Https)
+    }
+
+    /// What requests show. None without active checks that run: a node that is down gets no
+    /// requests, so nothing would bring it back. APISIX's schema refuses passive checks alone.
+    pub fn passive(&self) -> Option<&Passive> {
+        self.runnable().and(self.passive.as_ref())
+    }
+
     /// Compiles `checks`. Values are in range when the schema was applied; what could end up in
     /// a probe's head is checked here again.
     pub fn parse(value: &Value) -> Result<Checks, ChecksError> {
@@ -294,7 +304,8 @@ mod tests {
     #[test]
     fn defaults_are_apisixs() {
         let checks = Checks::parse(&json!({"active": {}, "passive": {}})).unwrap();
-        let (active, passive) = (checks.active.unwrap(), checks.passive.unwrap());
+        let passive = checks.passive().unwrap().clone();
+        let active = checks.active.unwrap();
         assert_eq!((active.kind, active.http_path.as_str()), (CheckType::Http, "/"));
         assert_eq!((active.timeout.as_secs(), active.concurrency), (1, 10));
         assert_eq!(active.rules.outcome(302), Some(Outcome::Success));
@@ -310,10 +321,19 @@ mod tests {
         let checks = Checks::parse(&json!({"active": {"type": "tcp", "unhealthy": {"interval": 5,
             "tcp_failures": 1}}}))
         .unwrap();
-        let active = checks.active.unwrap();
+        let active = checks.active.clone().unwrap();
         assert_eq!(active.unhealthy_interval.as_secs(), 5);
         assert_eq!((active.rules.tcp_failures, active.rules.http_failures), (1, 5));
-        assert!(checks.passive.is_none());
+        assert!(checks.passive().is_none());
+    }
+
+    #[test]
+    fn passive_checks_need_active_ones_that_run() {
+        for checks in [json!({"passive": {}}), json!({"active": {"type": "https"}, "passive": {}})]
+        {
+            let checks = Checks::parse(&checks).unwrap();
+            assert!(checks.runnable().is_none() && checks.passive().is_none());
+        }
     }
 
     #[test]
@@ -336,7 +356,7 @@ mod tests {
         let checks = Checks::parse(&json!({"active": {}, "passive": {
             "healthy": {"successes": 1}, "unhealthy": {"http_failures": 2}}}))
         .unwrap();
-        let (passive, state) = (checks.passive.unwrap(), EndpointState::default());
+        let (passive, state) = (checks.passive().unwrap(), EndpointState::default());
         passive.status(&state, 500);
         assert!(state.is_up());
         passive.status(&state, 500);

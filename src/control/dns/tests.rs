@@ -53,7 +53,7 @@ impl Server {
     }
 
     fn resolver(&self) -> Resolver {
-        Resolver::new(self.config()).unwrap()
+        Resolver::new(self.config())
     }
 }
 
@@ -210,5 +210,6 @@ fn resolvers_are_addresses_with_or_without_a_port() {
     let have = DnsConfig::resolvers(&texts).unwrap();
     let ports: Vec<u16> = have.iter().map(SocketAddr::port).collect();
     assert_eq!(ports, [53, 5353, 53, 53, 5353]);
+    let _ = Resolver::new(DnsConfig { resolvers: have, ..DnsConfig::default() });
     assert!(DnsConfig::resolvers(&["dns.google".to_owned()]).is_err());
 }

@@ -112,7 +112,7 @@ async fn http_probes_take_a_node_down_and_bring_it_back() {
         "GET /up?x=1 HTTP/1.1\r\nHost: probe.test\r\nX-A: b\r\nConnection: close\r\n\r\n"
     );
     let snapshot = checks.snapshot();
-    assert_eq!(snapshot[0].kind, Some(CheckType::Http));
+    assert_eq!(snapshot[0].kind, CheckType::Http);
     assert_eq!(snapshot[0].endpoints[0].health.status.name(), "healthy");
 }
 
@@ -191,9 +191,12 @@ async fn https_checks_are_named_as_not_supported_once() {
     let registry = Registry::new();
     let address = "127.0.0.1:1".parse().unwrap();
     let (mut checks, mut events) = checks();
+    let target = target(&registry, &[address], Some(fast(json!({"type": "https"}))));
+    target.endpoints[0].state.report(crate::upstream::health::Outcome::TcpFailure, 1);
     for _ in 0..2 {
-        checks.apply(&[target(&registry, &[address], Some(fast(json!({"type": "https"}))))]);
+        checks.apply(std::slice::from_ref(&target));
     }
+    assert!(target.endpoints[0].state.is_up(), "nothing would bring it back");
     assert!(matches!(events.try_recv(), Ok(Event::NotChecked { .. })));
     assert!(events.try_recv().is_err());
     assert!(checks.tasks.is_empty());
@@ -204,8 +207,12 @@ async fn passive_reports_are_told_too() {
     let registry = Registry::new();
     let address: SocketAddr = "127.0.0.1:1".parse().unwrap();
     let (mut checks, mut events) = checks();
-    let target = target(&registry, &[address], Some(json!({"passive": {}})));
-    let passive = target.checks.as_ref().and_then(|c| c.passive.clone()).unwrap();
+    let target = target(
+        &registry,
+        &[address],
+        Some(json!({"active": {"healthy": {"interval": 60}}, "passive": {}})),
+    );
+    let passive = target.checks.as_ref().and_then(|c| c.passive().cloned()).unwrap();
     let state = target.endpoints[0].state.clone();
     checks.apply(&[target]);
     passive.report(&state, crate::upstream::health::Outcome::TcpFailure);

@@ -6,11 +6,14 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use super::sequence::share;
 use crate::upstream::endpoint::Padded;
 
 /// Longest block that a shard leases. Consecutive positions of a smooth sequence are themselves
 /// split right to within one or two requests, so unused blocks cost about one request per
-/// shard, whatever their length.
+/// shard, whatever their length. Lengths vary below the longest that is due: were they equal and
+/// a multiple of the sequence's, all blocks would start at its same place, and the shards'
+/// errors would add up instead of cancelling out.
 pub const BLOCK_MAX: u32 = 32;
 
 /// A block used up faster than this makes the next one twice as long: from a thousand leases a
@@ -27,8 +30,8 @@ pub struct Cursor(Padded<AtomicU64>);
 
 impl Cursor {
     /// Takes `count` positions, and says where they start.
-    pub fn take(&self, count: u32) -> u64 {
-        self.0.0.fetch_add(u64::from(count), Relaxed)
+    pub fn take(&self, count: u64) -> u64 {
+        self.0.0.fetch_add(count, Relaxed)
     }
 }
 
@@ -38,7 +41,7 @@ impl Cursor {
 pub struct Lease {
     next: u64,
     end: u64,
-    length: u32,
+    length_max: u32,
     taken_at: Option<Instant>,
 }
 
@@ -47,14 +50,15 @@ impl Lease {
     pub fn draw(&mut self, cursor: &Cursor, now: Instant) -> u64 {
         if self.next == self.end {
             let lasted = self.taken_at.map(|at| now.saturating_duration_since(at));
-            self.length = match lasted {
-                Some(lasted) if lasted < QUICK => (self.length * 2).clamp(1, BLOCK_MAX),
-                Some(lasted) if lasted < SLOW => self.length.max(1),
+            self.length_max = match lasted {
+                Some(lasted) if lasted < QUICK => (self.length_max * 2).clamp(1, BLOCK_MAX),
+                Some(lasted) if lasted < SLOW => self.length_max.max(1),
                 _ => 1,
             };
             self.taken_at = Some(now);
-            self.next = cursor.take(self.length);
-            self.end = self.next + u64::from(self.length);
+            let length = share(self.end, u64::from(self.length_max)) + 1;
+            self.next = cursor.take(length);
+            self.end = self.next + length;
         }
         self.next += 1;
         self.next - 1
@@ -71,13 +75,13 @@ mod tests {
         for position in 0..1000 {
             assert_eq!(lease.draw(&cursor, now), position, "alone, a shard sees no gap");
         }
-        assert_eq!(lease.length, BLOCK_MAX);
+        assert_eq!(lease.length_max, BLOCK_MAX);
         while lease.next != lease.end {
             lease.draw(&cursor, now);
         }
         now += SLOW;
         lease.draw(&cursor, now);
-        assert_eq!(lease.length, 1);
+        assert_eq!(lease.length_max, 1);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! and a [`ShardBalancer`] per shard (leased positions).
 //!
 //! Defined answers: no endpoint, or only ones of weight 0: none. Endpoints that are down are
-//! left out; when all are down, health is ignored and all are used, as APISIX does. Priorities
+//! left out (where checks run); when all are down, health is ignored and all are used, as APISIX does. Priorities
 //! are groups, highest first; a lower group serves when every endpoint of the higher ones is
 //! down or was tried. An endpoint is never picked twice for one request: when all that are up
 //! were tried, the answer is none.
@@ -26,6 +26,7 @@ pub use cursor::{BLOCK_MAX, Cursor, Lease};
 use self::chash::Ring;
 use self::sequence::Sequence;
 use super::endpoint::{ENDPOINTS_MAX, Endpoint, InFlight};
+use super::health::Checks;
 use super::registry::Registry;
 use crate::config::resources::BalancerType;
 
@@ -70,6 +71,8 @@ pub struct Balancer {
     /// Highest priority first; none is empty.
     groups: Box<[Group]>,
     fingerprint: u64,
+    /// Whether checks run, so that health means something.
+    checked: bool,
 }
 
 /// Endpoints of one priority with a weight. Policies work with indexes into `members`.
@@ -91,11 +94,13 @@ enum Policy {
 
 impl Balancer {
     /// Compiles endpoints, at most [`ENDPOINTS_MAX`] of them; their indexes are the answers of
-    /// [`Balancer::pick`].
+    /// [`Balancer::pick`]. Without checks that run, health is not looked at: a late report of
+    /// an older plan could not be healed.
     pub fn new(
         kind: BalancerType,
         upstream: &str,
         mut endpoints: Vec<Endpoint>,
+        checks: Option<&Checks>,
         registry: &Registry,
     ) -> Balancer {
         endpoints.truncate(ENDPOINTS_MAX);
@@ -120,7 +125,8 @@ impl Balancer {
         };
         let groups = priorities.into_iter().map(group).collect();
         let fingerprint = fingerprint(kind, &endpoints);
-        Balancer { kind, endpoints: endpoints.into(), groups, fingerprint }
+        let checked = checks.is_some_and(|checks| checks.runnable().is_some());
+        Balancer { kind, endpoints: endpoints.into(), groups, fingerprint, checked }
     }
 
     /// All endpoints, the ones of weight 0 included.
@@ -147,7 +153,7 @@ impl Balancer {
         tried: &Tried,
         now: Instant,
     ) -> Option<usize> {
-        let up = |i: usize| self.endpoints[i].state.is_up();
+        let up = |i: usize| !self.checked || self.endpoints[i].state.is_up();
         if let Some(choice) = self.pick_among(shard, hash_key, tried, now, up) {
             return Some(choice);
         }

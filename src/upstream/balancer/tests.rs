@@ -1,7 +1,16 @@
 //! Splits, health, priorities and policies through [`Balancer::pick`].
 
+use std::sync::LazyLock;
+
 use super::*;
 use crate::upstream::health::Outcome;
+
+static CHECKS: LazyLock<Checks> =
+    LazyLock::new(|| Checks::parse(&serde_json::json!({"active": {}})).unwrap());
+
+fn compile(kind: BalancerType, nodes: Vec<Endpoint>, registry: &Registry) -> Balancer {
+    Balancer::new(kind, "u", nodes, Some(&CHECKS), registry)
+}
 
 pub(super) fn endpoints(nodes: &[(&str, u32)], registry: &Registry) -> Vec<Endpoint> {
     let endpoint = |(address, weight): &(&str, u32)| {
@@ -17,7 +26,7 @@ fn weighted(kind: BalancerType, weights: &[u32]) -> Balancer {
     let names: Vec<String> = (1..=weights.len()).map(|at| format!("10.0.0.{at}:80")).collect();
     let nodes: Vec<(&str, u32)> =
         names.iter().map(String::as_str).zip(weights.iter().copied()).collect();
-    Balancer::new(kind, "u", endpoints(&nodes, &registry), &registry)
+    compile(kind, endpoints(&nodes, &registry), &registry)
 }
 
 fn down(balancer: &Balancer, endpoint: usize) {
@@ -161,13 +170,23 @@ fn weight_zero_empty_sets_and_tried_ones_have_defined_answers() {
 }
 
 #[test]
+fn without_checks_health_is_not_looked_at() {
+    let registry = Registry::new();
+    let nodes = endpoints(&[("10.0.0.1:1", 1), ("10.0.0.2:1", 1)], &registry);
+    let balancer = Balancer::new(BalancerType::RoundRobin, "u", nodes, None, &registry);
+    down(&balancer, 0);
+    let have = process(1, Duration::ZERO).split(&balancer, 10, |_| 0);
+    assert_eq!(have, [5, 5]);
+}
+
+#[test]
 fn lower_priorities_serve_when_all_higher_ones_are_down_or_tried() {
     let registry = Registry::new();
     let mut nodes =
         endpoints(&[("10.0.0.1:1", 1), ("10.0.0.2:1", 1), ("10.0.0.3:1", 1)], &registry);
     nodes[0].priority = -1;
     nodes[2].priority = 5;
-    let balancer = Balancer::new(BalancerType::RoundRobin, "u", nodes, &registry);
+    let balancer = compile(BalancerType::RoundRobin, nodes, &registry);
     let (mut shard, mut tried, now) = (ShardBalancer::default(), Tried::default(), Instant::now());
     for want in [2, 1, 0] {
         let have = balancer.pick(&mut shard, None, &tried, now).unwrap();
@@ -206,8 +225,7 @@ fn least_conn_is_bounded_on_large_groups() {
     let names: Vec<String> =
         (0..1000).map(|at| format!("10.0.{}.{}:80", at / 250, at % 250)).collect();
     let nodes: Vec<(&str, u32)> = names.iter().map(|name| (name.as_str(), 1)).collect();
-    let balancer =
-        Balancer::new(BalancerType::LeastConn, "u", endpoints(&nodes, &registry), &registry);
+    let balancer = compile(BalancerType::LeastConn, endpoints(&nodes, &registry), &registry);
     let mut shard = ShardBalancer::default();
     let open: Vec<_> = (0..1000)
         .map(|_| {
@@ -256,12 +274,12 @@ fn ewma_leaves_the_slow_one_and_comes_back_when_it_fades() {
 fn health_and_positions_survive_a_change_of_nodes() {
     let registry = Registry::new();
     let nodes = [("10.0.0.1:1", 1), ("10.0.0.2:1", 1)];
-    let old = Balancer::new(BalancerType::RoundRobin, "u", endpoints(&nodes, &registry), &registry);
+    let old = compile(BalancerType::RoundRobin, endpoints(&nodes, &registry), &registry);
     down(&old, 0);
     let more = [nodes[0], nodes[1], ("10.0.0.3:1", 1)];
-    let new = Balancer::new(BalancerType::RoundRobin, "u", endpoints(&more, &registry), &registry);
+    let new = compile(BalancerType::RoundRobin, endpoints(&more, &registry), &registry);
     assert!(!new.endpoints()[0].state.is_up());
     assert_ne!(old.fingerprint(), new.fingerprint());
-    let same = Balancer::new(BalancerType::RoundRobin, "u", endpoints(&more, &registry), &registry);
+    let same = compile(BalancerType::RoundRobin, endpoints(&more, &registry), &registry);
     assert_eq!(same.fingerprint(), new.fingerprint());
 }
