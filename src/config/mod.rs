@@ -16,6 +16,7 @@ mod json;
 mod references;
 mod resource_file;
 pub mod resources;
+mod scalar;
 pub mod schema;
 mod semantics;
 mod values;

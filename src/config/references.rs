@@ -34,10 +34,9 @@ pub(super) fn missing(
             missing.push((format!("/{field}"), not_found(target, &id)));
         }
     }
-    if let Some(owner) = credential_owner(value).filter(|_| kind == Kind::Consumer) {
-        if !exists(Kind::Consumer, owner) {
-            missing.push(("/id".into(), "consumer not found".into()));
-        }
+    let owner = credential_owner(value).filter(|_| kind == Kind::Consumer);
+    if owner.is_some_and(|owner| !exists(Kind::Consumer, owner)) {
+        missing.push(("/id".into(), "consumer not found".into()));
     }
     let upstream = match kind {
         Kind::Upstream => Some((value, "")),

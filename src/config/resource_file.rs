@@ -168,7 +168,8 @@ impl<'a> Reader<'a> {
         let id = self.id(kind, value, index);
         if let Some(first) = self.lines.insert((kind, id.clone()), at()) {
             let (line, path) = self.document.locate(&first);
-            let reason = format!("duplicate {} [{id}], it is {path} too (line {line})", kind.singular());
+            let reason =
+                format!("duplicate {} [{id}], it is {path} too (line {line})", kind.singular());
             self.fail(&join(&at(), id_key(kind)), reason);
             self.lines.insert((kind, id), first);
             return;
@@ -315,7 +316,7 @@ fn id_key(kind: Kind) -> &'static str {
 }
 
 /// The lists of a file by kind.
-pub(super) fn list<'a>(map: &'a Map<String, Value>, kind: Kind) -> &'a [Value] {
+pub(super) fn list(map: &Map<String, Value>, kind: Kind) -> &[Value] {
     map.get(kind.plural()).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 

@@ -1,1 +1,3 @@
 //! The control side: everything that is not on a shard.
+
+pub mod watch;
