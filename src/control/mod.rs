@@ -4,3 +4,4 @@
 pub mod admin;
 pub mod dns;
 pub mod health;
+pub mod watch;

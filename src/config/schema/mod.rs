@@ -159,6 +159,14 @@ impl Schema {
                 break;
             }
         }
+        // Of a value of the wrong type nothing else is worth telling.
+        let is_type = |reason: &str| reason.starts_with("wrong type: ");
+        let wrong: Vec<String> = violations
+            .iter()
+            .filter(|(_, reason)| is_type(reason))
+            .map(|(at, _)| at.clone())
+            .collect();
+        violations.retain(|(at, reason)| is_type(reason) || !wrong.contains(at));
         violations
     }
 
@@ -168,7 +176,7 @@ impl Schema {
             return None;
         }
         let errors: Vec<_> = self.validator.iter_errors(value).take(VIOLATIONS_MAX).collect();
-        let first = errors.iter().min_by_key(|error| text::rank(error))?;
+        let first = errors.iter().min_by_key(|error| text::rank(error, &self.value))?;
         Some(text::sentence(first, &self.value))
     }
 }

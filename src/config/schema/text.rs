@@ -4,7 +4,7 @@
 
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Violation;
 use crate::config::document::join;
@@ -273,7 +273,7 @@ pub(super) fn sentence(error: &ValidationError<'_>, schema: &Value) -> String {
 }
 
 /// Where in APISIX's order of checks an error comes, keyword by keyword.
-pub(super) fn rank(error: &ValidationError<'_>) -> Vec<usize> {
+pub(super) fn rank(error: &ValidationError<'_>, schema: &Value) -> Vec<usize> {
     const ORDER: [&str; 18] = [
         "type",
         "properties",
@@ -294,21 +294,27 @@ pub(super) fn rank(error: &ValidationError<'_>) -> Vec<usize> {
         "else",
         "not",
     ];
-    let path = error.schema_path().as_str().split('/').skip(1);
     let mut ranks = Vec::new();
     let mut name = false;
-    for token in path {
-        // A property's name is not a keyword; properties are checked in no particular order.
+    let mut node = Some(schema);
+    for token in error.schema_path().as_str().split('/').skip(1).map(unescape) {
+        // A property's name is not a keyword; APISIX goes through them in no particular order.
         if std::mem::take(&mut name) {
-            ranks.push(token.parse().unwrap_or(0));
-            continue;
+            let position = |map: &Map<String, Value>| map.keys().position(|key| *key == token);
+            let map = node.and_then(Value::as_object).and_then(position);
+            ranks.push(map.or_else(|| token.parse().ok()).unwrap_or(0));
+        } else {
+            name = matches!(
+                token.as_str(),
+                "properties" | "patternProperties" | "dependencies" | "allOf" | "anyOf" | "oneOf"
+            );
+            let order = ORDER.iter().position(|keyword| *keyword == token);
+            ranks.push(order.unwrap_or(ORDER.len()));
         }
-        name = matches!(
-            token,
-            "properties" | "patternProperties" | "dependencies" | "allOf" | "anyOf" | "oneOf"
-        );
-        let order = ORDER.iter().position(|keyword| *keyword == token);
-        ranks.push(order.unwrap_or(ORDER.len()));
+        node = node.and_then(|node| match node {
+            Value::Array(list) => list.get(token.parse::<usize>().ok()?),
+            node => node.get(&token),
+        });
     }
     ranks
 }

@@ -1,0 +1,119 @@
+//! The ways in which files change.
+
+use std::os::unix::fs::symlink;
+
+use super::*;
+
+/// Whether a change is told in time; without one, nothing comes.
+async fn told(watcher: &mut Watcher) -> Vec<String> {
+    let wait = timeout(Duration::from_secs(3), watcher.changed()).await;
+    let changed = wait.map(|changed| changed.unwrap()).unwrap_or_default();
+    changed.iter().map(|path| name_of(path).to_string_lossy().into_owned()).collect()
+}
+
+async fn silent(watcher: &mut Watcher) -> bool {
+    timeout(Duration::from_millis(100), watcher.changed()).await.is_err()
+}
+
+fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+#[test]
+fn writes_renames_and_removals() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("a.yaml"), folder.path().join("b.yaml"));
+        std::fs::write(&one, "1").unwrap();
+        let mut watcher = Watcher::new(["a.yaml", "b.yaml"]).unwrap();
+        assert!(silent(&mut watcher).await);
+
+        // In place, with the same size.
+        std::fs::write(&one, "2").unwrap();
+        assert_eq!(told(&mut watcher).await, ["a.yaml"]);
+
+        // As editors do.
+        std::fs::write(folder.path().join("a.yaml~"), "3").unwrap();
+        std::fs::rename(folder.path().join("a.yaml~"), &one).unwrap();
+        assert_eq!(told(&mut watcher).await, ["a.yaml"]);
+
+        // Removed, and back.
+        std::fs::remove_file(&one).unwrap();
+        assert!(silent(&mut watcher).await);
+        std::fs::write(&one, "4").unwrap();
+        assert_eq!(told(&mut watcher).await, ["a.yaml"]);
+
+        // Not there at first; both at once; others do not matter.
+        std::fs::write(folder.path().join("c.yaml"), "5").unwrap();
+        assert!(silent(&mut watcher).await);
+        std::fs::write(&other, "5").unwrap();
+        std::fs::write(&one, "5").unwrap();
+        assert_eq!(told(&mut watcher).await, ["a.yaml", "b.yaml"]);
+        assert!(silent(&mut watcher).await);
+    });
+}
+
+#[test]
+fn a_swapped_link_as_in_kubernetes() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for version in ["v1", "v2", "v3"] {
+            std::fs::create_dir(path(version)).unwrap();
+            std::fs::write(path(version).join("a.yaml"), version).unwrap();
+        }
+        symlink("v1", path("..data")).unwrap();
+        symlink("..data/a.yaml", path("a.yaml")).unwrap();
+        let mut watcher = Watcher::new([path("a.yaml")]).unwrap();
+        for version in ["v2", "v3"] {
+            symlink(version, path("..tmp")).unwrap();
+            std::fs::rename(path("..tmp"), path("..data")).unwrap();
+            assert_eq!(told(&mut watcher).await, ["a.yaml"], "{version}");
+            assert!(silent(&mut watcher).await);
+        }
+        // What the link leads to now is watched as well.
+        std::fs::write(path("v3/a.yaml"), "longer than before").unwrap();
+        assert_eq!(told(&mut watcher).await, ["a.yaml"]);
+    });
+}
+
+#[test]
+fn a_folder_that_comes_later_or_again() {
+    run(async {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("conf");
+        let file = folder.join("a.yaml");
+        let mut watcher = Watcher::new([file.clone()]).unwrap();
+        assert!(silent(&mut watcher).await);
+        for content in ["1", "22"] {
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(&file, content).unwrap();
+            assert_eq!(told(&mut watcher).await, ["a.yaml"]);
+            std::fs::remove_dir_all(&folder).unwrap();
+            assert!(silent(&mut watcher).await);
+        }
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(&file, "333").unwrap();
+        assert_eq!(told(&mut watcher).await, ["a.yaml"]);
+        // Moved away, another one in its place.
+        std::fs::rename(&folder, root.path().join("old")).unwrap();
+        assert!(silent(&mut watcher).await);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(&file, "4444").unwrap();
+        assert_eq!(told(&mut watcher).await, ["a.yaml"]);
+    });
+}
+
+#[test]
+fn a_dropped_wait_loses_nothing() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        std::fs::write(&file, "1").unwrap();
+        let mut watcher = Watcher::new([file.clone()]).unwrap();
+        std::fs::write(&file, "2").unwrap();
+        // Dropped while it waits for quiet.
+        assert!(timeout(Duration::from_millis(3), watcher.changed()).await.is_err());
+        assert_eq!(told(&mut watcher).await, ["a.yaml"]);
+    });
+}
