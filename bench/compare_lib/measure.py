@@ -28,7 +28,8 @@ class Runner:
         self.name = contender.name
         self.headers = workload.headers | contender.headers
         self.proxy = PROXIES[contender.proxy](
-            contender.proxy, setup, contender.variant, conf=workload.conf)
+            contender.proxy, setup, contender.variant, conf=workload.conf,
+            bulk=workload.bulk)
         self.runs = []
         self.latencies = []
         try:

