@@ -60,9 +60,9 @@ pub(crate) fn request(
 /// Whether it is a version that is not spoken here, or no version at all.
 fn version_error(bytes: &[u8]) -> HeadError {
     let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or(&[]);
-    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or(&[]);
-    match version {
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+    let mut parts = line.split(|byte| *byte == b' ').skip(2);
+    match (parts.next(), parts.next()) {
+        (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None)
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
             HeadError::Version
