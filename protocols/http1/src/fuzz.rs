@@ -9,7 +9,8 @@ use crate::parse::{self, ParsedRequest, ParsedResponse};
 use crate::scan::{Bounds, Extent, HeadError, HeadScan};
 
 fn scan(bytes: &[u8], step: usize) -> Result<Option<Extent>, HeadError> {
-    let bounds = Bounds::from(&Limits { request_line: 256, header_bytes: 1024, ..Limits::default() });
+    let bounds =
+        Bounds::from(&Limits { request_line: 256, header_bytes: 1024, ..Limits::default() });
     let mut scan = HeadScan::default();
     for end in (step..bytes.len()).step_by(step).chain([bytes.len()]) {
         let found = scan.advance(&bytes[..end], &bounds);

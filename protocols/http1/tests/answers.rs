@@ -1,5 +1,7 @@
 //! What clients get, and what becomes of their connections.
 
+#![allow(clippy::unwrap_used)] // also in helpers
+
 mod support;
 
 use ringgate_core::{
@@ -45,8 +47,12 @@ fn framing_fields_are_written_never_copied() {
         200,
         BodyLength::Exact(2),
         &[
-            ("content-length", "99"), ("Transfer-Encoding", "gzip"), ("Connection", "x"),
-            ("Keep-Alive", "y"), ("Upgrade", "z"), ("A", "b"),
+            ("content-length", "99"),
+            ("Transfer-Encoding", "gzip"),
+            ("Connection", "x"),
+            ("Keep-Alive", "y"),
+            ("Upgrade", "z"),
+            ("A", "b"),
         ],
     );
     let (sends, _) = exchange(GET, head, vec![data("ok")]);
@@ -59,7 +65,9 @@ fn unknown_lengths_are_chunked_and_leave_together_where_small() {
     let (sends, again) = exchange(GET, head(), vec![data("one"), data("three"), Frame::End]);
     assert_eq!(
         sends,
-        ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n5\r\nthree\r\n0\r\n\r\n"]
+        [
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n5\r\nthree\r\n0\r\n\r\n"
+        ]
     );
     assert!(again);
     let mut trailers = Headers::new();
@@ -137,13 +145,15 @@ fn old_clients() {
 #[test]
 fn close_is_kept_and_said() {
     let closing = "GET / HTTP/1.1\r\nHost: a\r\nConnection: foo, Close\r\n\r\n";
-    let (sends, again) = exchange(closing, answer(200, BodyLength::Exact(0), &[]), vec![Frame::End]);
+    let (sends, again) =
+        exchange(closing, answer(200, BodyLength::Exact(0), &[]), vec![Frame::End]);
     assert!(sends.concat().contains("Connection: close\r\n"));
     assert!(!again);
 
     let peer = Peer::new();
     peer.says(GET.repeat(3));
-    let mut server = server_with(&peer, settings(|limits, _| limits.requests_per_connection = Some(2)));
+    let mut server =
+        server_with(&peer, settings(|limits, _| limits.requests_per_connection = Some(2)));
     for said in [false, true] {
         let mut client = now(server.next()).unwrap().unwrap().client;
         now(client.head(answer(200, BodyLength::Empty, &[]), true)).unwrap();
@@ -178,7 +188,10 @@ fn pipelined_requests_are_served_in_order() {
             let mut exchange = now(server.next()).unwrap().unwrap();
             assert_eq!(exchange.head.path(), path.as_bytes());
             let (data, found) = collect(&mut exchange.body).unwrap();
-            assert_eq!((&data[..], &found[..]), (body, &trailers.iter().map(|t| t.to_string()).collect::<Vec<_>>()[..]));
+            assert_eq!(
+                (&data[..], &found[..]),
+                (body, &trailers.iter().map(|t| t.to_string()).collect::<Vec<_>>()[..])
+            );
             assert!(matches!(now(exchange.body.frame()), Ok(Frame::End)));
             now(exchange.client.head(answer(200, BodyLength::Empty, &[]), true)).unwrap();
         }
@@ -189,7 +202,8 @@ fn pipelined_requests_are_served_in_order() {
 
 #[test]
 fn a_small_unread_body_is_drained_a_large_one_ends_the_connection() {
-    let post = |length: usize| format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    let post =
+        |length: usize| format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
     let peer = Peer::new();
     peer.says(post(20_000));
     let mut server = server(&peer);
@@ -251,10 +265,9 @@ fn continue_is_sent_when_the_body_is_asked_for() {
 #[test]
 fn interim_answers() {
     let hints = || answer(103, BodyLength::Empty, &[("Link", "</a>")]);
-    for (request, expected) in [
-        (GET, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
-        ("GET / HTTP/1.0\r\n\r\n", ""),
-    ] {
+    for (request, expected) in
+        [(GET, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"), ("GET / HTTP/1.0\r\n\r\n", "")]
+    {
         let peer = Peer::new();
         peer.says(request);
         let mut server = server(&peer);
@@ -356,29 +369,35 @@ fn an_early_answer_while_the_body_comes() {
 #[test]
 fn after_a_101_both_halves_are_raw() {
     let peer = Peer::new();
-    peer.says("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nearly");
+    peer.says(
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nearly",
+    );
     let mut server = server(&peer);
     let mut exchange = now(server.next()).unwrap().unwrap();
     assert!(matches!(now(exchange.body.frame()), Ok(Frame::End)), "nothing before the 101");
-    let head = answer(101, BodyLength::Empty, &[("Upgrade", "websocket"), ("Sec-WebSocket-Accept", "x")]);
+    let head =
+        answer(101, BodyLength::Empty, &[("Upgrade", "websocket"), ("Sec-WebSocket-Accept", "x")]);
     now(exchange.client.head(head, false)).unwrap();
     assert_eq!(
         peer.heard(),
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\
          Connection: upgrade\r\n\r\n"
     );
-    let frame = |body: &mut _| match now(Receive::frame(body)).unwrap() {
-        Frame::Data(chunk) => String::from_utf8(chunk.bytes().to_vec()).unwrap(),
-        _ => "end".to_owned(),
-    };
-    assert_eq!(frame(&mut exchange.body), "early");
+    assert_eq!(next_text(&mut exchange.body), "early");
     now(exchange.client.send(data("down"))).unwrap();
     assert_eq!(peer.sends(), ["down"]);
     peer.says("up");
-    assert_eq!(frame(&mut exchange.body), "up");
+    assert_eq!(next_text(&mut exchange.body), "up");
     now(exchange.client.send(Frame::End)).unwrap();
     assert!(peer.is_shut());
     peer.does(Event::End);
-    assert_eq!(frame(&mut exchange.body), "end");
+    assert_eq!(next_text(&mut exchange.body), "end");
     assert!(now(server.next()).unwrap().is_none());
+}
+
+fn next_text(body: &mut impl Receive) -> String {
+    match now(body.frame()).unwrap() {
+        Frame::Data(chunk) => String::from_utf8(chunk.bytes().to_vec()).unwrap(),
+        _ => "end".to_owned(),
+    }
 }

@@ -1,5 +1,7 @@
 //! Which request heads are accepted, and what the others get.
 
+#![allow(clippy::unwrap_used)] // also in helpers
+
 mod support;
 
 use ringgate_core::{BodyLength, Code, Method, Respond, ResponseHead, Version};
@@ -53,12 +55,31 @@ fn smuggling_attempts_are_refused() {
 #[test]
 fn odd_request_lines_are_refused() {
     for line in [
-        "GET  / HTTP/1.1", "GET /  HTTP/1.1", "GET\t/ HTTP/1.1", "GET / HTTP/1.1 ", " GET / HTTP/1.1",
-        "GET /", "GET", "G@T / HTTP/1.1", "GET / http/1.1", "GET / HTTP/1", "GET / HTTP/11",
-        "GET / HTTP/1.1\0", "GET /a b HTTP/1.1", "GET /\0 HTTP/1.1", "GET /\x7f HTTP/1.1",
-        "GET /\u{e9} HTTP/1.1", "GET a HTTP/1.1", "GET * HTTP/1.1", "GET /a#b HTTP/1.1",
-        "GET http:///x HTTP/1.1", "GET ftp://a.example/ HTTP/1.1", "GET http://u@a.example/ HTTP/1.1",
-        "GET http://b.example/ HTTP/1.1", "GET http://a.example:80/ HTTP/1.1", "/ HTTP/1.1",
+        "GET  / HTTP/1.1",
+        "GET /  HTTP/1.1",
+        "GET\t/ HTTP/1.1",
+        "GET / HTTP/1.1 ",
+        " GET / HTTP/1.1",
+        "GET /",
+        "GET",
+        "G@T / HTTP/1.1",
+        "GET / http/1.1",
+        "GET / HTTP/1",
+        "GET / HTTP/11",
+        "GET / HTTP/1.1\0",
+        "GET /a b HTTP/1.1",
+        "GET /\0 HTTP/1.1",
+        "GET /\x7f HTTP/1.1",
+        "GET /\u{e9} HTTP/1.1",
+        "GET a HTTP/1.1",
+        "GET * HTTP/1.1",
+        "GET /a#b HTTP/1.1",
+        "GET http:///x HTTP/1.1",
+        "GET ftp://a.example/ HTTP/1.1",
+        "GET http://u@a.example/ HTTP/1.1",
+        "GET http://b.example/ HTTP/1.1",
+        "GET http://a.example:80/ HTTP/1.1",
+        "/ HTTP/1.1",
     ] {
         let request = format!("{line}\r\n{HOST}\r\n");
         assert_eq!(refused(&request), Some(Code::BadRequest), "{line}");
@@ -85,15 +106,15 @@ fn what_is_not_spoken_here() {
         (format!("GET / HTTP/2.0\r\n{HOST}\r\n"), Code::VersionUnsupported),
         (format!("GET / HTTP/1.2\r\n{HOST}\r\n"), Code::VersionUnsupported),
         (format!("GET / HTTP/0.9\r\n{HOST}\r\n"), Code::VersionUnsupported),
-        ("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n".into(), Code::NotImplemented),
+        (
+            "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n".into(),
+            Code::NotImplemented,
+        ),
         (
             format!("POST / HTTP/1.1\r\n{HOST}Transfer-Encoding: gzip, chunked\r\n\r\n"),
             Code::NotImplemented,
         ),
-        (
-            format!("POST / HTTP/1.0\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n"),
-            Code::BadRequest,
-        ),
+        (format!("POST / HTTP/1.0\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n"), Code::BadRequest),
         (format!("POST / HTTP/1.1\r\n{HOST}Expect: something\r\n\r\n"), Code::ExpectationFailed),
     ] {
         assert_eq!(refused(&request), Some(code), "{request}");
@@ -102,11 +123,13 @@ fn what_is_not_spoken_here() {
 
 #[test]
 fn limits_have_their_own_answers() {
-    let small = || settings(|limits, _| {
-        limits.request_line = 40;
-        limits.header_bytes = 60;
-        limits.header_count = 3;
-    });
+    let small = || {
+        settings(|limits, _| {
+            limits.request_line = 40;
+            limits.header_bytes = 60;
+            limits.header_count = 3;
+        })
+    };
     let line = format!("GET /{} HTTP/1.1\r\n{HOST}\r\n", "a".repeat(40));
     assert_eq!(refused_with(line, small()), Some(Code::UriTooLong));
     assert_eq!(refused_with("a".repeat(50), small()), Some(Code::UriTooLong));
@@ -181,7 +204,10 @@ fn upgrades_need_all_of_their_conditions() {
         ("GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n", false),
         ("GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n", false),
         ("GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket, h2c\r\n", false),
-        ("GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n", false),
+        (
+            "GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n",
+            false,
+        ),
         ("GET / HTTP/1.1\r\nConnection: upgrade\r\n", false),
     ] {
         let peer = Peer::new();

@@ -1,8 +1,11 @@
 //! Exchanges with nodes.
 
+#![allow(clippy::unwrap_used)] // also in helpers
+
 mod support;
 
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use ringgate_core::{
@@ -161,15 +164,23 @@ fn answers_end_as_they_say() {
 #[test]
 fn invalid_answers_are_the_nodes_fault() {
     for answer in [
-        "garbage\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "\r\nHTTP/1.1 200 OK\r\n\r\n",
-        "HTTP/1.1 099 OK\r\n\r\n", "HTTP/1.1 200 OK\nA: b\n\n", "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", "HTTP/1.1 200 OK\r\nA: \0\r\n\r\n",
+        "garbage\r\n\r\n",
+        "HTTP/2.0 200 OK\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "\r\nHTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 099 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\nA: b\n\n",
+        "HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA: \0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
         "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "HTTP/1.1 204 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/1.1 101 Unasked\r\n\r\n",
+        "HTTP/1.1 204 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 101 Unasked\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ] {
         let fault = fetch(&get(), answer, true).unwrap_err();
@@ -186,7 +197,9 @@ fn invalid_answers_are_the_nodes_fault() {
 #[test]
 fn truncated_answers() {
     for answer in [
-        "", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok",
+        "",
+        "HTTP/1.1 200",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nok",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
     ] {
@@ -261,11 +274,14 @@ fn it_serves_again_and_again() {
             assert!(!connection.is_stale());
         }
         let (send, mut receive) = now(connection.open(&get(), true)).unwrap();
-        let mut head = Box::pin(receive.head());
-        assert!(poll(&mut head.as_mut()).is_pending());
-        peer.says("HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 Fine\r\nContent-Length: 2\r\n\r\n");
-        drop(head);
-        assert_eq!(now(receive.head()).unwrap().status, 103);
+        {
+            let mut head = pin!(receive.head());
+            assert!(poll(&mut head).is_pending());
+            peer.says("HTTP/1.1 103 Early\r\nLink: x\r\n\r\n");
+            peer.says("HTTP/1.1 200 Fine\r\nContent-Length: 2\r\n\r\n");
+            let Poll::Ready(Ok(head)) = poll(&mut head) else { panic!("no head") };
+            assert_eq!(head.status, 103);
+        }
         let head = now(receive.head()).unwrap();
         assert_eq!((head.status, head.reason()), (200, &b"Fine"[..]));
         peer.says("ok");

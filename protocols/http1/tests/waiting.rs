@@ -1,5 +1,7 @@
 //! Connections that wait: what they hold, how long they may, and who leaves meanwhile.
 
+#![allow(clippy::unwrap_used)] // also in helpers
+
 mod support;
 
 use std::pin::pin;
@@ -42,9 +44,9 @@ fn the_waiting_future_is_small() {
 
 #[test]
 fn idle_ends_without_a_word() {
-    for (said, event) in [
-        ("", Event::End), ("", Event::Reset), ("\r\n", Event::End), ("\r\n\r\n", Event::Reset),
-    ] {
+    for (said, event) in
+        [("", Event::End), ("", Event::Reset), ("\r\n", Event::End), ("\r\n\r\n", Event::Reset)]
+    {
         let peer = Peer::new();
         peer.says(said);
         peer.does(event);
@@ -59,7 +61,8 @@ fn idle_ends_without_a_word() {
 #[test]
 fn heads_have_one_deadline() {
     for (event, code) in [
-        (Event::Timeout, Code::HeaderTimeout), (Event::End, Code::ClientGone),
+        (Event::Timeout, Code::HeaderTimeout),
+        (Event::End, Code::ClientGone),
         (Event::Reset, Code::ClientGone),
     ] {
         let peer = Peer::new();

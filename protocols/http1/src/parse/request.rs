@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use httparse::Status;
-use ringgate_core::{BodyLength, HeaderId, Headers, Method, RequestHead, Scheme, Span, Version, path};
+use ringgate_core::{
+    BodyLength, HeaderId, Headers, Method, RequestHead, Scheme, Span, Version, path,
+};
 
 use crate::scan::HeadError;
 
@@ -46,7 +48,8 @@ pub(crate) fn request(
         adopt(&mut head.headers, bytes, copy, parsed.headers);
         head.set_method(method.as_bytes());
         let facts = Facts::of(&head.headers, version)?;
-        let target = Text { text: target.as_bytes(), span: span_of(bytes, copy, target.as_bytes()) };
+        let target =
+            Text { text: target.as_bytes(), span: span_of(bytes, copy, target.as_bytes()) };
         let host = parsed
             .headers
             .iter()

@@ -116,7 +116,10 @@ impl Peer {
 }
 
 impl Reader {
-    async fn event(&mut self, mut ready: impl FnMut(&mut Wire) -> Option<io::Result<usize>>) -> io::Result<usize> {
+    async fn event(
+        &mut self,
+        mut ready: impl FnMut(&mut Wire) -> Option<io::Result<usize>>,
+    ) -> io::Result<usize> {
         poll_fn(|cx| {
             let mut wire = self.0.borrow_mut();
             if let Some(Event::Timeout) = wire.coming.front() {
