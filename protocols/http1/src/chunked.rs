@@ -216,7 +216,7 @@ mod tests {
         let (data, trailers, used, done) =
             decode(b"5;x=\"y\"\r\nhello\r\n006\r\n world\r\n0\r\n\r\nGET").unwrap();
         assert_eq!((&data[..], &trailers[..], done), (&b"hello world"[..], &b""[..], true));
-        assert_eq!(used, 38);
+        assert_eq!(used, 34);
         let (data, trailers, used, done) = decode(b"0\r\na: b\r\nc: d\r\n\r\nX").unwrap();
         assert_eq!((data.len(), used, done), (0, 17, true));
         assert_eq!(trailers, b"a: b\r\nc: d\r\n\r\n");

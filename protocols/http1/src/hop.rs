@@ -62,8 +62,16 @@ fn named_by_connection(headers: &Headers) -> Vec<Vec<u8>> {
 /// Whether a field stays although `Connection` names it.
 fn is_protected(name: &[u8]) -> bool {
     const PREFIXES: [&str; 10] = [
-        "content-", "x-forwarded-", "x-real-", "x-consumer-", "x-credential-", "x-auth", "x-user",
-        "x-access-", "x-id-", "sec-",
+        "content-",
+        "x-forwarded-",
+        "x-real-",
+        "x-consumer-",
+        "x-credential-",
+        "x-auth",
+        "x-user",
+        "x-access-",
+        "x-id-",
+        "sec-",
     ];
     const NAMES: [&str; 6] =
         ["forwarded", "cf-connecting-ip", "true-client-ip", "x-request-id", "traceparent", "range"];
@@ -95,10 +103,18 @@ mod tests {
     #[test]
     fn removes_what_is_for_one_hop() {
         let all = stripped(&[
-            ("Host", "h"), ("Connection", "keep-alive, X-Hop,  upgrade"), ("X-Hop", "1"),
-            ("Keep-Alive", "timeout=5"), ("Proxy-Connection", "x"), ("TE", "gzip, Trailers;q=1"),
-            ("Transfer-Encoding", "chunked"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AA"),
-            ("Trailer", "X-Sum"), ("x-hop", "2"), ("X-Other", "3"),
+            ("Host", "h"),
+            ("Connection", "keep-alive, X-Hop,  upgrade"),
+            ("X-Hop", "1"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Connection", "x"),
+            ("TE", "gzip, Trailers;q=1"),
+            ("Transfer-Encoding", "chunked"),
+            ("Upgrade", "h2c"),
+            ("HTTP2-Settings", "AA"),
+            ("Trailer", "X-Sum"),
+            ("x-hop", "2"),
+            ("X-Other", "3"),
         ]);
         assert_eq!(all, ["Host=h", "Trailer=X-Sum", "X-Other=3"]);
         assert_eq!(stripped(&[("TE", "trailers, deflate"), ("a", "b")]), ["TE=trailers", "a=b"]);
@@ -107,8 +123,17 @@ mod tests {
     #[test]
     fn connection_cannot_remove_protected_fields() {
         for name in [
-            "Host", "Authorization", "Cookie", "Content-Type", "Content-Length", "X-Forwarded-For",
-            "x-forwarded-anything", "X-Real-IP", "X-Consumer-Username", "Forwarded", "apikey",
+            "Host",
+            "Authorization",
+            "Cookie",
+            "Content-Type",
+            "Content-Length",
+            "X-Forwarded-For",
+            "x-forwarded-anything",
+            "X-Real-IP",
+            "X-Consumer-Username",
+            "Forwarded",
+            "apikey",
         ] {
             assert_eq!(stripped(&[("Connection", name), (name, "v")]), [format!("{name}=v")]);
         }

@@ -121,10 +121,12 @@ impl Incoming {
             }
             Ending::Stream => input.take(0..there, there),
             Ending::Chunked(decoder) => {
-                let decoded = input.edit(|bytes| decoder.decode(bytes)).map_err(fault::of_chunks)?;
+                let decoded =
+                    input.edit(|bytes| decoder.decode(bytes)).map_err(fault::of_chunks)?;
                 if decoder.is_done() {
                     if !decoder.trailers().is_empty() {
-                        self.trailers = Some(parse::trailers(decoder.trailers(), self.trailer_count)?);
+                        self.trailers =
+                            Some(parse::trailers(decoder.trailers(), self.trailer_count)?);
                     }
                     self.ending = Ending::Done;
                 }

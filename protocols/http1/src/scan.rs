@@ -169,7 +169,10 @@ mod tests {
     #[test]
     fn keeps_the_limits() {
         assert_eq!(scan(&[b'a'; 23]), Err(HeadError::LineTooLong));
-        assert_eq!(scan(b"A\r\nb:c\r\nb:c\r\nb:c\r\n"), Err(HeadError::TooLarge("too many fields")));
+        assert_eq!(
+            scan(b"A\r\nb:c\r\nb:c\r\nb:c\r\n"),
+            Err(HeadError::TooLarge("too many fields"))
+        );
         let mut long = b"A\r\nb:".to_vec();
         long.resize(60, b'x');
         assert_eq!(scan(&long), Err(HeadError::TooLarge("too many bytes")));

@@ -124,11 +124,7 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> Upstream for ClientConnection<R,
     type Send = Sender<W>;
     type Receive = Receiver<R>;
 
-    async fn open(
-        self,
-        head: &RequestHead,
-        end: bool,
-    ) -> Result<(Sender<W>, Receiver<R>), Fault> {
+    async fn open(self, head: &RequestHead, end: bool) -> Result<(Sender<W>, Receiver<R>), Fault> {
         let told = encode::request_length(head.method, head.body, end);
         let Some(text) = encode::request(head, told) else {
             return Err(Fault::new(Code::Internal, "request line cannot be written"));

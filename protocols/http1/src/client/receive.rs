@@ -4,9 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringgate_core::{
-    Answer, Code, Fault, Frame, MEDIUM, ReadIo, Receive, ResponseHead,
-};
+use ringgate_core::{Answer, Code, Fault, Frame, MEDIUM, ReadIo, Receive, ResponseHead};
 
 use crate::fault;
 use crate::incoming::Incoming;
@@ -124,7 +122,9 @@ impl<R: ReadIo + 'static> Receiver<R> {
                 return parsed.map_err(fault::of_response);
             }
             if !self.input.has_room() {
-                return Err(fault::of_response(HeadError::TooLarge("head above the largest buffer")));
+                return Err(fault::of_response(HeadError::TooLarge(
+                    "head above the largest buffer",
+                )));
             }
             if self.input.ended() || self.more(MEDIUM).await? == 0 {
                 let fault = Fault::new(Code::UpstreamClosed, "closed before the head was whole");
@@ -158,9 +158,7 @@ impl<R: ReadIo + 'static> Receive for Receiver<R> {
             return Err(Fault::new(Code::Internal, "body is read before its head"));
         }
         loop {
-            if let Some(frame) =
-                self.incoming.next(&mut self.input).map_err(fault::of_response)?
-            {
+            if let Some(frame) = self.incoming.next(&mut self.input).map_err(fault::of_response)? {
                 return Ok(frame);
             }
             let n = match self.input.ended() {

@@ -81,7 +81,8 @@ mod tests {
         assert_eq!(parse_length(b"0"), Some(0));
         assert_eq!(parse_length(b"007"), Some(7));
         assert_eq!(parse_length(b"18446744073709551615"), Some(u64::MAX));
-        for bad in ["", "18446744073709551616", "+1", "-1", "1,1", "1, 1", "1 ", "0x1", "1.0", "a"] {
+        for bad in ["", "18446744073709551616", "+1", "-1", "1,1", "1, 1", "1 ", "0x1", "1.0", "a"]
+        {
             assert_eq!(parse_length(bad.as_bytes()), None, "{bad}");
         }
     }
@@ -94,9 +95,20 @@ mod tests {
             assert!(matches!(check(unknown), Err(HeadError::NotImplemented(_))), "{unknown}");
         }
         for odd in [
-            "", "identity", "gzip", "xchunked", "chunked, chunked", "chunked, gzip", "chunked,",
-            ",chunked", "chunked;q=1", "\"chunked\"", "chunked x", "gzip;q=1, chunked",
-            "\u{b}chunked", "chunked\t,",
+            "",
+            "identity",
+            "gzip",
+            "xchunked",
+            "chunked, chunked",
+            "chunked, gzip",
+            "chunked,",
+            ",chunked",
+            "chunked;q=1",
+            "\"chunked\"",
+            "chunked x",
+            "gzip;q=1, chunked",
+            "\u{b}chunked",
+            "chunked\t,",
         ] {
             assert!(matches!(check(odd), Err(HeadError::Malformed(_))), "{odd}");
         }

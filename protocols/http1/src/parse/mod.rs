@@ -23,10 +23,7 @@ use crate::scan::HeadError;
 const FIELDS: usize = 64;
 
 /// Lends room for so many parsed fields.
-fn with_fields<'b, T>(
-    count: usize,
-    parse: impl FnOnce(&mut [MaybeUninit<Header<'b>>]) -> T,
-) -> T {
+fn with_fields<'b, T>(count: usize, parse: impl FnOnce(&mut [MaybeUninit<Header<'b>>]) -> T) -> T {
     if count <= FIELDS {
         let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
         parse(&mut fields[..count])

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use httparse::Status;
-use ringgate_core::{BodyLength, HeaderId, Headers, Method, RequestHead, Scheme, Span, Version, path};
+use ringgate_core::{
+    BodyLength, HeaderId, Headers, Method, RequestHead, Scheme, Span, Version, path,
+};
 
 use crate::scan::HeadError;
 
@@ -46,7 +48,8 @@ pub(crate) fn request(
         adopt(&mut head.headers, bytes, copy, parsed.headers);
         head.set_method(method.as_bytes());
         let facts = Facts::of(&head.headers, version)?;
-        let target = Text { text: target.as_bytes(), span: span_of(bytes, copy, target.as_bytes()) };
+        let target =
+            Text { text: target.as_bytes(), span: span_of(bytes, copy, target.as_bytes()) };
         let host = parsed
             .headers
             .iter()
@@ -60,9 +63,9 @@ pub(crate) fn request(
 /// Whether it is a version that is not spoken here, or no version at all.
 fn version_error(bytes: &[u8]) -> HeadError {
     let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or(&[]);
-    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or(&[]);
-    match version {
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+    let mut parts = line.split(|byte| *byte == b' ').skip(2);
+    match (parts.next(), parts.next()) {
+        (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None)
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
             HeadError::Version

@@ -102,9 +102,18 @@ mod tests {
             assert_eq!(parts(method, target), Some(expected), "{target}");
         }
         for (method, target) in [
-            ("GET", "*"), ("GET", "a"), ("GET", "h:80"), ("GET", "ftp://h/"), ("GET", "/a#b"),
-            ("GET", "/\u{e9}"), ("GET", "/a\tb"), ("GET", ""), ("CONNECT", "h:80"), ("GET", "?q"),
-            ("OPTIONS", "**"), ("GET", "http:/h"),
+            ("GET", "*"),
+            ("GET", "a"),
+            ("GET", "h:80"),
+            ("GET", "ftp://h/"),
+            ("GET", "/a#b"),
+            ("GET", "/\u{e9}"),
+            ("GET", "/a\tb"),
+            ("GET", ""),
+            ("CONNECT", "h:80"),
+            ("GET", "?q"),
+            ("OPTIONS", "**"),
+            ("GET", "http:/h"),
         ] {
             assert_eq!(parts(method, target), None, "{target}");
         }

@@ -37,10 +37,33 @@ pub(crate) fn trailers(bytes: &[u8], count: usize) -> Result<Headers, HeadError>
 /// Not for routing, authentication, request modification, caching or the content's form.
 fn is_allowed(name: &[u8]) -> bool {
     const BANNED: &[&str] = &[
-        "age", "apikey", "authorization", "cache-control", "cookie", "date", "expect", "expires",
-        "forwarded", "host", "http2-settings", "keep-alive", "location", "max-forwards", "pragma",
-        "proxy-authenticate", "proxy-authorization", "proxy-connection", "range", "retry-after",
-        "set-cookie", "te", "trailer", "upgrade", "vary", "warning", "www-authenticate",
+        "age",
+        "apikey",
+        "authorization",
+        "cache-control",
+        "cookie",
+        "date",
+        "expect",
+        "expires",
+        "forwarded",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "location",
+        "max-forwards",
+        "pragma",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "range",
+        "retry-after",
+        "set-cookie",
+        "te",
+        "trailer",
+        "upgrade",
+        "vary",
+        "warning",
+        "www-authenticate",
         "x-real-ip",
     ];
     let starts = |prefix: &str| {
@@ -59,7 +82,8 @@ mod tests {
     #[test]
     fn keeps_what_may_be_a_trailer() {
         let headers =
-            trailers(b"grpc-status: 0\r\nHost: x\r\nContent-Type: y\r\nX-Sum: 1\r\n\r\n", 9).unwrap();
+            trailers(b"grpc-status: 0\r\nHost: x\r\nContent-Type: y\r\nX-Sum: 1\r\n\r\n", 9)
+                .unwrap();
         let names: Vec<_> = headers.iter().map(|(name, _)| name.to_vec()).collect();
         assert_eq!(names, [b"grpc-status".to_vec(), b"X-Sum".to_vec()]);
     }

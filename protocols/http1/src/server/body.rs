@@ -109,8 +109,7 @@ impl<'a, R: ReadIo + 'static, W: WriteIo + 'static> Body<'a, R, W> {
         }
         loop {
             let source = &mut *source;
-            let frame =
-                source.incoming.next(&mut source.input).map_err(fault::of_request)?;
+            let frame = source.incoming.next(&mut source.input).map_err(fault::of_request)?;
             if source.incoming.is_read() && !shared.body_read.get() {
                 shared.set_body_read();
             }
