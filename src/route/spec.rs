@@ -1,6 +1,7 @@
 //! What a route asks of a request, compiled.
 
 use std::fmt;
+use std::sync::Arc;
 
 use ringgate_core::{Method, RequestHead};
 use serde_json::Value;
@@ -61,7 +62,8 @@ impl std::error::Error for RouteError {}
 /// A set of methods; the empty one means every method, as in APISIX.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Methods {
-    known: u16,
+    /// A bit per known method, and one for others; none: any.
+    pub(super) known: u16,
     others: Box<[Box<[u8]>]>,
 }
 
@@ -84,16 +86,22 @@ impl Methods {
     /// Whether a request's method is among them.
     #[inline]
     pub fn contain(&self, head: &RequestHead) -> bool {
-        self.known == 0
-            || (self.known & bit(head.method) != 0
-                && (head.method != Method::Other
-                    || self.others.iter().any(|name| **name == *head.method_name())))
+        might_contain(self.known, head.method)
+            && (head.method != Method::Other
+                || self.is_any()
+                || self.others.iter().any(|name| **name == *head.method_name()))
     }
 
     /// Whether every method is.
     pub fn is_any(&self) -> bool {
         self.known == 0
     }
+}
+
+/// Whether a method's bit is set, or none is. The whole answer for known methods.
+#[inline]
+pub(super) const fn might_contain(known: u16, method: Method) -> bool {
+    known == 0 || known & bit(method) != 0
 }
 
 const fn bit(method: Method) -> u16 {
@@ -106,7 +114,7 @@ const fn bit(method: Method) -> u16 {
 pub struct RouteSpec {
     pub(super) id: Box<str>,
     pub(super) priority: i64,
-    pub(super) uris: Box<[UriPattern]>,
+    pub(super) uris: Box<[Arc<UriPattern>]>,
     pub(super) hosts: Box<[HostPattern]>,
     pub(super) methods: Methods,
     addresses: Option<AddressSet>,
@@ -135,7 +143,7 @@ impl RouteSpec {
         Ok(RouteSpec {
             id: route.id.as_ref().map_or("", |id| &id.0).into(),
             priority: route.priority,
-            uris: list(uris, "uris", UriPattern::compile)?,
+            uris: list(uris, "uris", |uri| UriPattern::compile(uri).map(Arc::new))?,
             hosts: list(hosts, "hosts", HostPattern::compile)?,
             methods: Methods::compile(route.methods.iter().flatten()),
             addresses: (!addresses.is_empty())
@@ -158,8 +166,8 @@ impl RouteSpec {
     }
 
     /// Its URIs, canonical and without duplicates.
-    pub fn uris(&self) -> &[UriPattern] {
-        &self.uris
+    pub fn uris(&self) -> impl Iterator<Item = &UriPattern> {
+        self.uris.iter().map(|uri| &**uri)
     }
 
     /// Its hosts, or its service's, in lower case and without ports. None: any.

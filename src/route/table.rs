@@ -4,10 +4,11 @@ use std::cmp::Ordering;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use ringgate_core::Method;
 use smallvec::SmallVec;
 
 use super::pattern::{HostPattern, UriPattern};
-use super::spec::{RouteError, RouteSpec};
+use super::spec::{RouteError, RouteSpec, might_contain};
 use super::tree::{Hits, Tree};
 use super::variable::{Subject, bare_host};
 
@@ -47,8 +48,9 @@ struct Host<T> {
 struct Entry<T> {
     payload: T,
     spec: Arc<RouteSpec>,
-    uri: u16,
-    any_method: bool,
+    uri: Arc<UriPattern>,
+    /// As in [`Methods`](super::Methods).
+    methods: u16,
     /// The key alone does not tell whether the URI matches.
     has_rest: bool,
     has_conditions: bool,
@@ -95,14 +97,14 @@ pub struct Match<'t, T> {
     /// What was inserted with the route.
     pub payload: &'t T,
     spec: &'t RouteSpec,
-    uri: u16,
+    uri: &'t UriPattern,
     host: Option<&'t str>,
 }
 
 impl<'t, T> Match<'t, T> {
     /// The URI it was found by: APISIX's `matched_uri`.
     pub fn uri(&self) -> &'t UriPattern {
-        &self.spec.uris[usize::from(self.uri)]
+        self.uri
     }
 
     /// The host or wildcard it was found by; [`None`] for a route without hosts. APISIX's
@@ -119,14 +121,14 @@ impl<'t, T> Match<'t, T> {
     /// The parameters in the path that matched, derived when asked for.
     pub fn params<'p>(&self, path: &'p [u8]) -> SmallVec<[(&'t str, &'p [u8]); 4]> {
         let mut params = SmallVec::new();
-        self.uri().params(path, |name, value| params.push((name, value)));
+        self.uri.params(path, |name, value| params.push((name, value)));
         params
     }
 
     /// One of them (`uri_param_NAME`); the last of several of that name.
     pub fn param<'p>(&self, path: &'p [u8], name: &str) -> Option<&'p [u8]> {
         let mut found = None;
-        self.uri().params(path, |other, value| {
+        self.uri.params(path, |other, value| {
             if other == name {
                 found = Some(value);
             }
@@ -207,19 +209,14 @@ impl<T> RouteTable<T> {
 impl<T: Clone> RouteTable<T> {
     /// Adds a route. Nothing is added where it is refused.
     pub fn insert(&mut self, spec: &Arc<RouteSpec>, payload: T) -> Result<(), RouteError> {
-        let uris = u16::try_from(spec.uris.len()).map_err(|_| RouteError::TooMany("uris"))?;
-        let mut keys = Vec::new();
-        for uri in 0..uris {
-            for host in hosts(spec) {
-                if self.has(spec, host, &spec.uris[usize::from(uri)]) {
-                    return Err(RouteError::Duplicate(spec.id.to_string()));
-                }
-                keys.push((uri, host));
+        for (uri, host) in places(spec) {
+            if self.has(spec, host, uri) {
+                return Err(RouteError::Duplicate(spec.id.to_string()));
             }
         }
-        for (uri, host) in keys {
+        for (uri, host) in places(spec) {
             let entry = Entry::new(spec, uri, payload.clone());
-            self.alter(host, &spec.uris[usize::from(uri)], |entries| Some(with(entries, entry)));
+            self.alter(host, uri, |entries| Some(with(entries, entry)));
         }
         self.len += 1;
         Ok(())
@@ -229,12 +226,10 @@ impl<T: Clone> RouteTable<T> {
     /// it was there.
     pub fn remove(&mut self, spec: &RouteSpec) -> bool {
         let mut removed = false;
-        for uri in &spec.uris {
-            for host in hosts(spec) {
-                if self.has(spec, host, uri) {
-                    removed = true;
-                    self.alter(host, uri, |entries| without(entries, spec, uri));
-                }
+        for (uri, host) in places(spec) {
+            if self.has(spec, host, uri) {
+                removed = true;
+                self.alter(host, uri, |entries| without(entries, spec, uri));
             }
         }
         self.len -= usize::from(removed);
@@ -280,44 +275,43 @@ impl<T: Clone> RouteTable<T> {
 }
 
 impl<T> Entry<T> {
-    fn new(spec: &Arc<RouteSpec>, uri: u16, payload: T) -> Entry<T> {
+    fn new(spec: &Arc<RouteSpec>, uri: &Arc<UriPattern>, payload: T) -> Entry<T> {
         Entry {
             payload,
-            uri,
-            any_method: spec.methods.is_any(),
-            has_rest: spec.uris[usize::from(uri)].has_rest(),
+            uri: Arc::clone(uri),
+            methods: spec.methods.known,
+            has_rest: uri.has_rest(),
             has_conditions: spec.has_conditions(),
             spec: Arc::clone(spec),
         }
     }
 
-    fn pattern(&self) -> &UriPattern {
-        &self.spec.uris[usize::from(self.uri)]
-    }
-
     fn is(&self, spec: &RouteSpec, uri: &UriPattern) -> bool {
-        self.spec.id == spec.id && self.pattern() == uri
+        self.spec.id == spec.id && *self.uri == *uri
     }
 
     fn found<'t>(&'t self, host: Option<&'t str>) -> Match<'t, T> {
-        Match { payload: &self.payload, spec: &self.spec, uri: self.uri, host }
+        Match { payload: &self.payload, spec: &self.spec, uri: &self.uri, host }
     }
 
     /// Higher ranks first.
     fn rank(&self, other: &Entry<T>) -> Ordering {
-        let length = |entry: &Entry<T>| entry.pattern().as_str().len();
+        let length = |entry: &Entry<T>| entry.uri.as_str().len();
         (other.spec.priority.cmp(&self.spec.priority))
             .then_with(|| length(other).cmp(&length(self)))
             .then_with(|| self.spec.id.cmp(&other.spec.id))
-            .then_with(|| self.pattern().as_str().cmp(other.pattern().as_str()))
+            .then_with(|| self.uri.as_str().cmp(other.uri.as_str()))
     }
 
     #[inline]
     fn check(&self, subject: &Subject<'_>) -> Result<(), Rejection> {
-        if self.has_rest && !self.pattern().rest_matches(subject.head.path()) {
+        if self.has_rest && !self.uri.rest_matches(subject.head.path()) {
             return Err(Rejection::Path);
         }
-        if !self.any_method && !self.spec.methods.contain(subject.head) {
+        let method = subject.head.method;
+        let listed = might_contain(self.methods, method)
+            && (method != Method::Other || self.spec.methods.contain(subject.head));
+        if !listed {
             return Err(Rejection::Method);
         }
         if self.has_conditions {
@@ -347,13 +341,17 @@ fn walk_paths<'t, T, B>(
 /// A request's host as hosts are filed: lower case, backwards.
 #[inline]
 fn host_key(host: &[u8]) -> SmallVec<[u8; 64]> {
-    host.iter().rev().map(u8::to_ascii_lowercase).collect()
+    let mut key = SmallVec::from_slice(host);
+    key.reverse();
+    key.make_ascii_lowercase();
+    key
 }
 
-/// Where a route is filed: its hosts, or [`None`] where it has none.
-fn hosts(spec: &RouteSpec) -> impl Iterator<Item = Option<&HostPattern>> {
+/// Where a route is filed: each URI under each host, or under none.
+fn places(spec: &RouteSpec) -> impl Iterator<Item = (&Arc<UriPattern>, Option<&HostPattern>)> {
     let anywhere = spec.hosts.is_empty().then_some(None);
-    spec.hosts.iter().map(Some).chain(anywhere)
+    let hosts = spec.hosts.iter().map(Some).chain(anywhere);
+    hosts.flat_map(|host| spec.uris.iter().map(move |uri| (uri, host)))
 }
 
 fn with<T: Clone>(entries: Option<Arc<[Entry<T>]>>, entry: Entry<T>) -> Arc<[Entry<T>]> {

@@ -65,6 +65,19 @@ impl Branches {
     }
 }
 
+/// What follows the label. Most labels are a byte or two: comparing those in place spares a call.
+#[inline]
+fn strip<'k>(key: &'k [u8], label: &[u8]) -> Option<&'k [u8]> {
+    let (start, rest) = key.split_at_checked(label.len())?;
+    let same = match label {
+        [] => true,
+        [byte] => start[0] == *byte,
+        [first, second] => start == [*first, *second],
+        _ => start == label,
+    };
+    same.then_some(rest)
+}
+
 impl<V> Default for Tree<V> {
     fn default() -> Self {
         Tree { root: None }
@@ -84,7 +97,7 @@ impl<V> Tree<V> {
         let mut node = self.root.as_deref()?;
         let mut rest = key;
         loop {
-            rest = rest.strip_prefix(node.label.as_slice())?;
+            rest = strip(rest, &node.label)?;
             if let Some(value) = &node.prefix {
                 hits.push(value);
             }
@@ -98,7 +111,7 @@ impl<V> Tree<V> {
         let mut node = self.root.as_deref()?;
         let mut rest = key;
         loop {
-            rest = rest.strip_prefix(node.label.as_slice())?;
+            rest = strip(rest, &node.label)?;
             let Some(byte) = rest.first() else { return node.slot(slot).as_ref() };
             node = node.child(*byte)?;
         }

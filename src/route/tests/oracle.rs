@@ -56,7 +56,7 @@ fn rank(spec: &RouteSpec, request: &Request) -> Option<Rank> {
         let class = |host: &&str| (u8::from(host.starts_with('*')), Reverse(host.len()));
         hosts.iter().filter(|pattern| host_matches(pattern, host)).map(class).min()
     }?;
-    let uris = spec.uris().iter().map(|uri| uri.as_str());
+    let uris = spec.uris().map(|uri| uri.as_str());
     uris.filter(|uri| uri_matches(&uri.split('/').collect::<Vec<_>>(), &path))
         .map(|uri| {
             let special = uri.find(":").into_iter().chain(uri.find('*')).min();
