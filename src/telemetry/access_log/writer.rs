@@ -121,9 +121,7 @@ mod tests {
             Ok(())
         }
 
-        fn reopen(&self) -> bool {
-            true
-        }
+        fn reopen(&self) {}
 
         fn stats(&self) -> DiskStats {
             DiskStats::default()
