@@ -165,8 +165,10 @@ fn sleeps() -> u64 {
             let lines: Vec<_> = status.lines().map(str::to_owned).collect();
             lines
         })
-        .filter_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok())
-        .fold(0, |sum, count: u64| sum + count)
+        .filter_map(|line| {
+            line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok()
+        })
+        .sum::<u64>()
 }
 
 /// Prints what a tier costs in memory and per block; run alone with `--ignored --nocapture`.
