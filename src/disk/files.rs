@@ -54,6 +54,9 @@ impl<B: Backend> Files<B> {
 
     /// Does one order.
     pub(super) async fn handle(&mut self, order: Order) {
+        if self.queue.take_reopen() {
+            self.close_all().await;
+        }
         match order {
             Order::Append(path, block) => self.append(&path, block).await,
             Order::Open(path, answer) => {

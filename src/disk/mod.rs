@@ -58,9 +58,8 @@ pub trait DiskTier: Send + Sync {
     /// back, and the caller counts its lines.
     fn append(&self, path: &Arc<Path>, block: Block) -> Result<(), Block>;
 
-    /// Closes all files and opens them again at their next block: log rotation. Waits for nothing;
-    /// false where the queue was full.
-    fn reopen(&self) -> bool;
+    /// Closes all files and opens them again at their next block: log rotation. Never waits.
+    fn reopen(&self);
 
     /// What was written and lost.
     fn stats(&self) -> DiskStats;
@@ -124,7 +123,7 @@ impl Disk {
     /// Waits for the disk thread: for the control side only.
     pub fn open(&self, path: &Arc<Path>, wait_max: Duration) -> Result<(), String> {
         let (answer, answered) = flume::bounded(1);
-        if self.queue.send(Order::Open(Arc::clone(path), answer)).is_err() {
+        if !self.queue.send_waiting(Order::Open(Arc::clone(path), answer), wait_max) {
             return Err("the disk queue is full".to_owned());
         }
         match answered.recv_timeout(wait_max) {
@@ -136,7 +135,8 @@ impl Disk {
     /// Waits until all that was handed over before is written; false past `wait_max`.
     pub fn flush(&self, wait_max: Duration) -> bool {
         let (answer, answered) = flume::bounded(1);
-        self.queue.send(Order::Flush(answer)).is_ok() && answered.recv_timeout(wait_max).is_ok()
+        self.queue.send_waiting(Order::Flush(answer), wait_max)
+            && answered.recv_timeout(wait_max).is_ok()
     }
 
     /// Writes what waits and ends the thread; false where it took longer than `wait_max`.
@@ -159,8 +159,8 @@ impl DiskTier for Disk {
         })
     }
 
-    fn reopen(&self) -> bool {
-        self.queue.send(Order::Reopen).is_ok()
+    fn reopen(&self) {
+        self.queue.reopen();
     }
 
     fn stats(&self) -> DiskStats {

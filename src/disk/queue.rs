@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use atomic_waker::AtomicWaker;
 
@@ -82,6 +83,8 @@ pub(super) struct Queue {
     orders: flume::Sender<Order>,
     bell: AtomicWaker,
     closed: AtomicBool,
+    /// A reopening that found no room in the queue.
+    reopen: AtomicBool,
     pub(super) stats: Stats,
 }
 
@@ -92,6 +95,7 @@ impl Queue {
             orders,
             bell: AtomicWaker::new(),
             closed: AtomicBool::new(false),
+            reopen: AtomicBool::new(false),
             stats: Stats::default(),
         };
         (Arc::new(queue), receiver)
@@ -105,6 +109,26 @@ impl Queue {
         self.orders.try_send(order).map_err(flume::TrySendError::into_inner)?;
         self.bell.wake();
         Ok(())
+    }
+
+    /// Hands an order over, waiting for room; false past `wait_max` or when closed. For the control
+    /// side only.
+    pub(super) fn send_waiting(&self, order: Order, wait_max: Duration) -> bool {
+        let sent = !self.is_closed() && self.orders.send_timeout(order, wait_max).is_ok();
+        self.bell.wake();
+        sent
+    }
+
+    /// Has all files opened anew: behind what waits, or, where there is no room, before.
+    pub(super) fn reopen(&self) {
+        if self.send(Order::Reopen).is_err() {
+            self.reopen.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether a reopening found no room; asked before each order.
+    pub(super) fn take_reopen(&self) -> bool {
+        self.reopen.swap(false, Ordering::AcqRel)
     }
 
     /// No further orders; the thread ends when it has done those that wait.

@@ -62,7 +62,7 @@ fn rotation_goes_on_in_a_new_file() {
         assert!(disk.flush(WAIT));
         fs::rename(&path, &moved).expect("moved");
         disk.append(&path, block("two\n")).expect("room");
-        assert!(disk.reopen());
+        disk.reopen();
         disk.append(&path, block("three\n")).expect("room");
         assert!(disk.flush(WAIT));
         assert_eq!(fs::read_to_string(&moved).expect("read"), "one\ntwo\n", "{}", disk.engine());
@@ -117,6 +117,9 @@ fn a_full_queue_gives_the_block_back() {
     let Err(Order::Append(_, back)) = back else { panic!("it fitted") };
     assert_eq!(back.lines, 2);
     assert_eq!(orders.len(), 2);
+    assert!(!queue.send_waiting(Order::Wake, Duration::from_millis(1)));
+    queue.reopen();
+    assert!(queue.take_reopen() && !queue.take_reopen(), "kept where there is no room");
 }
 
 #[test]
@@ -162,8 +165,10 @@ fn sleeps() -> u64 {
             let lines: Vec<_> = status.lines().map(str::to_owned).collect();
             lines
         })
-        .filter_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok())
-        .fold(0, |sum, count: u64| sum + count)
+        .filter_map(|line| {
+            line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok()
+        })
+        .sum::<u64>()
 }
 
 /// Prints what a tier costs in memory and per block; run alone with `--ignored --nocapture`.

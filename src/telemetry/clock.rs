@@ -109,6 +109,17 @@ impl Hasher for Folded {
     }
 
     #[inline]
+    fn write_u64(&mut self, n: u64) {
+        self.word(n);
+    }
+
+    #[inline]
+    fn write_u128(&mut self, n: u128) {
+        self.word(n as u64);
+        self.word((n >> 64) as u64);
+    }
+
+    #[inline]
     fn write_u8(&mut self, n: u8) {
         self.word(u64::from(n));
     }
@@ -122,6 +133,13 @@ impl Hasher for Folded {
     fn write_isize(&mut self, n: isize) {
         self.word(n as u64);
     }
+}
+
+/// Nanoseconds that this thread spent on a CPU; for measurements on a busy machine.
+#[cfg(test)]
+pub(crate) fn cpu_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("schedstat");
+    text.split(' ').next().and_then(|ns| ns.parse().ok()).expect("a number")
 }
 
 #[cfg(test)]

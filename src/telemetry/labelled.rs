@@ -9,7 +9,7 @@
 //! default bound of 10,000 series a metric, at most 3 MB a shard. Without the plugin, nothing.
 
 use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -101,13 +101,33 @@ struct Cells {
     bandwidth: u32,
 }
 
+/// What finds a group's cells: a word for route and consumer, and the node's address.
+#[derive(PartialEq, Eq)]
+struct Key {
+    base: u32,
+    consumer: u32,
+    node: Option<IpAddr>,
+}
+
+impl Hash for Key {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64((u64::from(self.base) << 32) | u64::from(self.consumer));
+        match self.node {
+            None => {}
+            Some(IpAddr::V4(address)) => state.write_u32(address.to_bits()),
+            Some(IpAddr::V6(address)) => state.write_u128(address.to_bits()),
+        }
+    }
+}
+
 /// The series of one shard.
 pub struct LabelledSeries {
     series_max: usize,
     statuses: usize,
     consumers: FastMap<Arc<str>, u32>,
     consumer_names: Vec<Arc<str>>,
-    index: FastMap<(u32, u32, Option<IpAddr>), u32>,
+    index: FastMap<Key, u32>,
     groups: Vec<Cells>,
     latencies: Vec<Latencies>,
     bandwidths: Vec<Bandwidth>,
@@ -211,7 +231,7 @@ impl LabelledSeries {
             name => self.consumers.get(name).copied(),
         };
         if let Some(consumer) = consumer
-            && let Some(place) = self.index.get(&(base.id, consumer, sample.node))
+            && let Some(place) = self.index.get(&Key { base: base.id, consumer, node: sample.node })
         {
             return *place;
         }
@@ -232,7 +252,7 @@ impl LabelledSeries {
             self.consumers.insert(name, number);
             number
         });
-        self.index.insert((base.id, consumer, sample.node), place);
+        self.index.insert(Key { base: base.id, consumer, node: sample.node }, place);
         // A group has three latency series and two of bandwidth.
         let latency = next_place(&mut self.latencies, self.series_max / 3);
         let bandwidth = next_place(&mut self.bandwidths, self.series_max / 2);

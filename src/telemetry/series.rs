@@ -12,6 +12,17 @@ use super::labelled::RouteLabels;
 pub const BUCKETS_MS: [u32; 15] =
     [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
 
+/// The same in µs, to compare with.
+const BUCKETS_US: [u32; BUCKETS_MS.len()] = {
+    let mut bounds = BUCKETS_MS;
+    let mut i = 0;
+    while i < bounds.len() {
+        bounds[i] *= 1_000;
+        i += 1;
+    }
+    bounds
+};
+
 /// What `route` says of all that did not fit.
 pub const OTHER_ROUTE: &str = "…other";
 
@@ -29,7 +40,7 @@ impl Histogram {
         self.sum_us = self.sum_us.wrapping_add(us);
         let us = u32::try_from(us).unwrap_or(u32::MAX);
         // Compares with all bounds at once rather than branching at each.
-        let bucket = BUCKETS_MS.iter().filter(|bound| us > **bound * 1_000).count();
+        let bucket = BUCKETS_US.iter().filter(|bound| us > **bound).count();
         if let Some(count) = self.buckets.get_mut(bucket) {
             *count += 1;
         }

@@ -4,7 +4,6 @@ use std::io::Write;
 
 use super::{Record, escape};
 use crate::telemetry::clock::Calendar;
-use crate::telemetry::exposition::Seconds;
 
 fn key(name: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"");
@@ -30,16 +29,24 @@ fn number(name: &str, value: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// Seconds, exact to the microsecond. Writing to a Vec cannot fail, here and below.
+/// Seconds, with all six digits.
 fn seconds(name: &str, us: u64, out: &mut Vec<u8>) {
-    key(name, out);
-    let _ = write!(out, "{}", Seconds(us));
+    number(name, us / 1_000_000, out);
+    out.push(b'.');
+    let mut part = us % 1_000_000;
+    let mut digits = [b'0'; 6];
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (part % 10) as u8;
+        part /= 10;
+    }
+    out.extend_from_slice(&digits);
 }
 
 pub(super) fn render(r: &Record<'_>, calendar: &mut Calendar, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"time\":\"");
     calendar.iso_ms(r.time_ms, out);
     out.push(b'"');
+    // Writing to a Vec cannot fail, here and below.
     key("remote_addr", out);
     let _ = write!(out, "\"{}\"", r.remote_addr);
     text("method", r.method, out);
