@@ -10,6 +10,8 @@ use ringgate_http1::strip_hop_by_hop;
 use super::client_address::is_trusted;
 use crate::config::plan::Upstream;
 use crate::config::resources::PassHost;
+use crate::upstream::endpoint::Endpoint;
+use crate::upstream::node::default_port;
 
 /// The name in `Via` and in `Server` of local replies.
 pub(super) const PRODUCT: &str = "ringgate";
@@ -90,11 +92,18 @@ pub(super) fn request_head(
 }
 
 /// Sets the host that a node gets (`pass_host`).
-pub(super) fn host(head: &mut RequestHead, upstream: &Upstream, node_authority: &str) {
-    let authority = match upstream.pass_host {
-        PassHost::Pass => return,
-        PassHost::Node => node_authority,
-        PassHost::Rewrite => upstream.upstream_host.as_deref().unwrap_or(node_authority),
+pub(super) fn host(head: &mut RequestHead, upstream: &Upstream, node: &Endpoint) {
+    let node_authority = || {
+        let port = node.address.port();
+        match default_port(upstream.scheme) {
+            Some(default) if default == port => node.host.to_string(),
+            _ => format!("{}:{port}", node.host),
+        }
+    };
+    let authority = match (upstream.pass_host, &upstream.upstream_host) {
+        (PassHost::Pass, _) => return,
+        (PassHost::Rewrite, Some(host)) => host.to_string(),
+        (PassHost::Node, _) | (PassHost::Rewrite, None) => node_authority(),
     };
     head.set_authority(authority.as_bytes());
     if head.headers.has(HeaderId::Host) {

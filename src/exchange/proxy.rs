@@ -1,9 +1,10 @@
 //! From the chosen upstream to the answer's last byte: picks nodes, tries again where that is
 //! safe, and moves both bodies.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ringgate_core::{
@@ -16,10 +17,15 @@ use super::phases::{self, Chains};
 use super::pump::{self, Moved};
 use super::serve::Request;
 use super::turn::Turns;
-use super::{forward, upgrade};
-use crate::config::plan::{Route, Upstream};
+use super::{First, first, forward, upgrade};
+use crate::config::plan::{NodeTimeouts, Route, Upstream};
 use crate::plugin::{Cx, Direction};
-use crate::upstream::{InFlight, Pick, Report, Tried};
+use crate::upstream::balancer::Tried;
+use crate::upstream::endpoint::Endpoint;
+use crate::upstream::health::{self, Passive};
+
+/// What a failed try counts as in latencies, at least.
+const FAILURE_COST: Duration = Duration::from_secs(1);
 
 /// A way to a node that can send one request now.
 pub struct Leased<U> {
@@ -27,6 +33,8 @@ pub struct Leased<U> {
     pub stream: U,
     /// Whether it had served before: the node may be closing it at this moment.
     pub reused: bool,
+    /// Requests that it served before.
+    pub requests: u64,
 }
 
 /// The way to nodes: pools of connections on a shard, synthetic ones in tests.
@@ -39,12 +47,19 @@ pub trait Nodes {
     async fn lease(
         &self,
         upstream: &Upstream,
+        timeouts: &NodeTimeouts,
         address: SocketAddr,
         fresh: bool,
     ) -> Result<Leased<Self::Stream>, Fault>;
 
     /// Takes a connection back that can serve again, or learns that one is gone.
-    fn give_back(&self, upstream: &Upstream, address: SocketAddr, stream: Option<Self::Stream>);
+    fn give_back(
+        &self,
+        upstream: &Upstream,
+        address: SocketAddr,
+        stream: Option<Self::Stream>,
+        requests: u64,
+    );
 }
 
 /// The body that goes to the node.
@@ -86,43 +101,49 @@ pub(super) async fn run<R: Receive, S: Respond, N: Nodes>(
         &shard.settings.trusted,
         route.via,
     );
-    let hash_key = upstream.hash_key(&cx.subject(request.head));
+    let consumer = cx.consumer.map(|consumer| &*consumer.username);
+    let hash_key = upstream.hash_key(&cx.subject(request.head), consumer).map(Cow::into_owned);
     let mut tried = Tried::default();
     let mut stale_retries = 0;
     loop {
-        let pick = shard
-            .balancers
-            .pick(&upstream, hash_key.as_deref(), &tried)
+        let now = shard.now();
+        let node = shard
+            .pick(&upstream, hash_key.as_deref(), &tried, now)
             .ok_or_else(|| no_node(&upstream, &tried))?;
-        forward::host(request.head, &upstream, pick.authority());
-        cx.outcome.node = Some(pick.address());
+        let endpoint = upstream.endpoint(node);
+        forward::host(request.head, &upstream, endpoint);
+        cx.outcome.node = Some(endpoint.address);
         let progress = Progress::default();
-        let attempt = Attempt { upstream: &upstream, route: &route, pick: &pick, progress: &progress };
         let fresh = stale_retries > 0;
-        let fault = match attempt.run(request, client, nodes, chains, cx, fresh).await {
+        let attempt = Attempt { upstream: &upstream, route: &route, node, fresh, progress: &progress };
+        let fault = match attempt.run(request, client, nodes, chains, cx).await {
             Ok(()) => return Ok(()),
             Err(fault) => fault,
         };
-        pick.report(Report::of(&fault));
-        if !may_retry(&fault, request, &progress) || shard.is_late(cx.outcome.started, &upstream) {
-            return Err(fault);
-        }
-        shard.log_retry(&fault, request.head, cx);
-        if fault.retry == Retry::ReusedConnection && stale_retries < 2 {
+        let again = may_retry(&fault, request, &progress);
+        if again && fault.retry == Retry::ReusedConnection && stale_retries < STALE_RETRIES {
             // The pooled connection had ended; the node itself is not to blame.
             stale_retries += 1;
             continue;
         }
-        tried.add(pick.index());
+        attempt.failed(&fault, now);
+        tried.mark(node);
         cx.outcome.retries += 1;
-        if cx.outcome.retries > upstream.retries {
+        if !again
+            || cx.outcome.retries > upstream.retries
+            || shard.is_late(cx.outcome.started, &upstream)
+        {
             return Err(fault);
         }
+        shard.retrying(&fault, request.head, cx);
     }
 }
 
+/// Tries after pooled connections that had ended, before the node is held to have failed.
+const STALE_RETRIES: u32 = 2;
+
 fn no_node(upstream: &Upstream, tried: &Tried) -> Fault {
-    let detail = match tried.is_empty() {
+    let detail = match tried.count() == 0 {
         true => format!("upstream {} has no usable node", upstream.id),
         false => format!("upstream {}: every node was tried", upstream.id),
     };
@@ -144,7 +165,10 @@ fn may_retry<R>(fault: &Fault, request: &Request<'_, R>, progress: &Progress) ->
 struct Attempt<'t> {
     upstream: &'t Upstream,
     route: &'t Route,
-    pick: &'t Pick,
+    /// Which of the upstream's endpoints.
+    node: usize,
+    /// Pooled connections are passed over.
+    fresh: bool,
     progress: &'t Progress,
 }
 
@@ -164,12 +188,16 @@ impl Attempt<'_> {
         nodes: &N,
         chains: Chains<'_>,
         cx: &mut Cx<'_>,
-        fresh: bool,
     ) -> Result<(), Fault> {
-        let _in_flight: InFlight = self.pick.begin();
-        let address = self.pick.address();
-        let Leased { stream, reused } = nodes.lease(self.upstream, address, fresh).await?;
-        let permit = Permit { nodes, upstream: self.upstream, address };
+        let _in_flight = self.upstream.balancer.acquire(self.node);
+        let address = self.endpoint().address;
+        let timeouts = match cx.upstream {
+            Some(_) => &self.upstream.timeouts,
+            None => &self.route.timeouts,
+        };
+        let leased = nodes.lease(self.upstream, timeouts, address, self.fresh).await?;
+        let Leased { stream, reused, requests } = leased;
+        let permit = Permit { nodes, upstream: self.upstream, address, requests };
         let opened = cx.shard.now();
         let head = &*request.head;
         let end = head.body.is_empty();
@@ -234,6 +262,31 @@ impl Attempt<'_> {
         }
     }
 
+    fn endpoint(&self) -> &Endpoint {
+        self.upstream.endpoint(self.node)
+    }
+
+    fn passive(&self) -> Option<&Passive> {
+        self.upstream.checks.as_ref()?.passive()
+    }
+
+    /// Takes a failure into account: health, latency.
+    fn failed(&self, fault: &Fault, begun: Instant) {
+        let outcome = match fault.code {
+            Code::ConnectTimeout | Code::UpstreamReadTimeout | Code::UpstreamSendTimeout => {
+                health::Outcome::Timeout
+            }
+            _ if fault.side() == Side::Upstream => health::Outcome::TcpFailure,
+            _ => return,
+        };
+        if let Some(passive) = self.passive() {
+            passive.report(&self.endpoint().state, outcome);
+        }
+        // A node that refuses quickly is not a fast one.
+        let cost = begun.elapsed().max(FAILURE_COST);
+        self.upstream.balancer.observe(self.node, cost, Instant::now());
+    }
+
     /// The node's final head; interim ones go straight to the client.
     async fn final_head<S: Respond>(
         &self,
@@ -241,7 +294,10 @@ impl Attempt<'_> {
         client: &mut S,
     ) -> Result<ResponseHead, Fault> {
         loop {
-            let head = down.head().await?;
+            let head = match first(down.head(), client.gone()).await {
+                First::Left(head) => head?,
+                First::Right(()) => return Err(client_gone()),
+            };
             if !head.is_interim() {
                 return Ok(head);
             }
@@ -253,11 +309,14 @@ impl Attempt<'_> {
     }
 
     /// Takes the node's answer into account: health, latency, the log.
-    fn observe(&self, cx: &mut Cx<'_>, head: &ResponseHead, opened: std::time::Instant) {
+    fn observe(&self, cx: &mut Cx<'_>, head: &ResponseHead, opened: Instant) {
         cx.outcome.node_status = Some(head.status);
         cx.outcome.node_micros = cx.shard.micros_since(opened);
-        self.pick.report(Report::Status(head.status));
-        self.pick.observe(Duration::from_micros(cx.outcome.node_micros));
+        if let Some(passive) = self.passive() {
+            passive.status(&self.endpoint().state, head.status);
+        }
+        let latency = Duration::from_micros(cx.outcome.node_micros);
+        self.upstream.balancer.observe(self.node, latency, opened + latency);
     }
 
     /// Sends the answer through the response phases to the client.
@@ -306,22 +365,27 @@ impl Attempt<'_> {
     }
 }
 
+fn client_gone() -> Fault {
+    Fault::new(Code::ClientGone, "left before its answer came")
+}
+
 /// A place in a pool; given back when the try is over, with the connection or without.
 struct Permit<'t, N: Nodes> {
     nodes: &'t N,
     upstream: &'t Upstream,
     address: SocketAddr,
+    requests: u64,
 }
 
 impl<N: Nodes> Permit<'_, N> {
     fn give_back(self, stream: Option<N::Stream>) {
-        self.nodes.give_back(self.upstream, self.address, stream);
+        self.nodes.give_back(self.upstream, self.address, stream, self.requests);
         std::mem::forget(self);
     }
 }
 
 impl<N: Nodes> Drop for Permit<'_, N> {
     fn drop(&mut self) {
-        self.nodes.give_back(self.upstream, self.address, None);
+        self.nodes.give_back(self.upstream, self.address, None, self.requests);
     }
 }

@@ -1,8 +1,9 @@
 //! `serve`: the way of a request as a list of functions.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 
-use ringgate_core::{BodyLength, Code, Exchange, Fault, Receive, RequestHead, Respond};
+use ringgate_core::{BodyLength, Code, Exchange, Fault, Frame, Receive, RequestHead, Respond};
 
 use super::body::{LocalBody, collect};
 use super::phases::{self, Chains};
@@ -10,9 +11,10 @@ use super::proxy::{self, Nodes, RequestBody};
 use super::pump::{self, Moved};
 use super::turn::Turns;
 use super::{answer, client_address};
-use crate::plugin::{Chain, Cx, Direction, Reply, Verdict};
+use crate::plugin::{Chain, Cx, Direction, Reply, ReplyBody, Verdict};
 use crate::route::variable::Subject;
 use crate::shard::Shard;
+use crate::telemetry::error_log;
 
 /// Serves one exchange: matches a route, runs its plugins, proxies or answers, logs. `Err` only
 /// where the connection cannot go on; what went wrong is logged and counted already.
@@ -189,5 +191,24 @@ async fn fail<S: Respond>(
             }
             Err(fault)
         }
+    }
+}
+
+/// Answers a request whose head could not be taken, where the client is still there to hear it.
+pub async fn refuse<S: Respond>(
+    shard: &Rc<Shard>,
+    fault: &Fault,
+    client: &mut S,
+    peer: SocketAddr,
+) {
+    shard.metrics.fault(fault.code);
+    error_log::debug("downstream", fault.code.name(), format_args!("{} (client {peer})", fault.detail));
+    let Some(Reply { mut head, body: ReplyBody::Whole(body) }) = answer::reply(fault) else {
+        return;
+    };
+    shard.stamp(&mut head);
+    // Where the client has gone meanwhile, there is nothing left to do.
+    if client.head(head, false).await.is_ok() && client.send(Frame::Data(body)).await.is_ok() {
+        let _ = client.send(Frame::End).await;
     }
 }

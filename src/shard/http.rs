@@ -1,9 +1,7 @@
 //! Connections of HTTP listeners: accepts them, and serves each in a task of its own.
 
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use ringgate_core::{ConnectionInfo, Fault};
@@ -12,9 +10,8 @@ use ringgate_http1::server::Settings as ConnectionSettings;
 use ringgate_io::{Listener, Stream};
 
 use super::Shard;
-use crate::exchange::{refuse, serve};
-use crate::telemetry::metrics::{Counter, Refusal};
-use crate::telemetry::error_log;
+use crate::exchange::{First, first, refuse, serve};
+use crate::telemetry::{Counter, Refusal, error_log};
 
 /// How long accepting rests when the process is out of descriptors or memory.
 const REST: Duration = Duration::from_millis(100);
@@ -40,7 +37,7 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Listener, settings: Rc<Co
             }
             Err(error) => {
                 shard.metrics.refused(Refusal::Descriptors);
-                error_log::accept_failed(&error);
+                error_log::error("listener", "accept failed", format_args!("{error}"));
                 ringgate_io::sleep(REST).await;
             }
         }
@@ -58,7 +55,7 @@ async fn connection(
         return;
     };
     let open = shard.connections.enter();
-    shard.metrics.add(Counter::Accepted, 1);
+    shard.metrics.add(Counter::ConnectionsAccepted, 1);
     let info = Rc::new(ConnectionInfo { peer, local, tls: false, id: open.id() });
     let (reader, writer) = stream.into_split();
     let mut connection = ServerConnection::new(reader, writer, settings, info);
@@ -82,24 +79,4 @@ async fn connection(
         }
     }
     connection.close().await;
-}
-
-enum First<A, B> {
-    Left(A),
-    Right(B),
-}
-
-/// Whichever of two futures is ready first. The right one lives on for the next call.
-async fn first<A, B>(
-    left: impl Future<Output = A>,
-    mut right: Pin<&mut impl Future<Output = B>>,
-) -> First<A, B> {
-    let mut left = pin!(left);
-    poll_fn(|task| {
-        if let Poll::Ready(value) = left.as_mut().poll(task) {
-            return Poll::Ready(First::Left(value));
-        }
-        right.as_mut().poll(task).map(First::Right)
-    })
-    .await
 }

@@ -7,7 +7,7 @@ use ringgate_io::Engine;
 use tokio::sync::oneshot;
 
 use crate::config::plan::Plan;
-use crate::telemetry::snapshot::Snapshot;
+use crate::telemetry::Snapshot;
 
 /// A message to a shard.
 pub enum Message {
@@ -20,6 +20,9 @@ pub enum Message {
     /// Take no new connections, end idle ones, and end when the others have ended or the time is
     /// over.
     Drain(Duration),
+    /// Panic, to see what becomes of it.
+    #[cfg(test)]
+    Die,
 }
 
 /// How a shard is.

@@ -6,18 +6,19 @@ mod http;
 mod merged;
 mod message;
 mod nodes;
+mod observe;
 mod plan;
 mod worker;
 
 use std::any::{Any, TypeId};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use ringgate_core::{Fault, HeaderId, Limits, RequestHead, ResponseHead, Timeouts};
+use ringgate_core::{HeaderId, Limits, ResponseHead, Timeouts};
 
 pub use connections::Connections;
 pub use message::{Message, ShardStatus};
@@ -26,10 +27,10 @@ pub use plan::PlanSlot;
 pub use worker::{ShardHandle, ShardSpec, Worker};
 
 use crate::config::plan::{Consumer, Plan, Route, Upstream};
-use crate::plugin::{Chain, Cx};
+use crate::plugin::Chain;
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::metrics::ShardMetrics;
-use crate::upstream::balancer::ShardBalancers;
+use crate::telemetry::ShardMetrics;
+use crate::upstream::balancer::{ShardBalancer, Tried};
 use merged::MergedChains;
 
 /// What every shard of a process is configured with.
@@ -43,12 +44,19 @@ pub struct Settings {
     pub trusted: Vec<IpNet>,
     /// How many shards share the process's bounds.
     pub shards: usize,
+    /// Client connections per shard.
+    pub connections: usize,
 }
 
 /// Keys of plugins' per-shard state.
 type StateKey = (TypeId, Box<str>);
 /// Entries of plugins' per-shard state; a plugin that asks for more gets state that is not kept.
 const PLUGIN_STATES: usize = 65_536;
+
+/// Series of plugins' metrics per metric and shard.
+const SERIES: usize = 10_000;
+/// Balancers whose positions a shard remembers.
+const BALANCERS: usize = 16_384;
 
 /// One shard's state.
 pub struct Shard {
@@ -57,19 +65,18 @@ pub struct Shard {
     /// What it is configured with.
     pub settings: Settings,
     /// Its counters.
-    pub metrics: ShardMetrics,
-    /// Its part of the balancers' state.
-    pub balancers: ShardBalancers,
+    pub metrics: Rc<ShardMetrics>,
     /// Its connections from clients.
     pub connections: Connections,
     /// Its connections to nodes.
     pub nodes: PooledNodes,
     plan: PlanSlot,
+    /// Its part of balancers' state, by their fingerprints.
+    balancers: RefCell<HashMap<(Arc<str>, u64), ShardBalancer>>,
     merged: RefCell<MergedChains>,
     plugin_states: RefCell<HashMap<StateKey, Rc<dyn Any>>>,
-    access_log: Option<AccessLog>,
+    access_log: Option<RefCell<AccessLog>>,
     date: RefCell<(u64, String)>,
-    draining: Cell<bool>,
 }
 
 impl Shard {
@@ -80,19 +87,18 @@ impl Shard {
         plan: PlanSlot,
         access_log: Option<AccessLog>,
     ) -> Rc<Shard> {
-        let limits = settings.limits.clone();
+        let metrics = Rc::new(ShardMetrics::new(index, SERIES));
         Rc::new(Shard {
             index,
-            metrics: ShardMetrics::new(),
-            balancers: ShardBalancers::default(),
-            connections: Connections::new(&limits),
-            nodes: PooledNodes::new(&settings),
+            connections: Connections::new(index, settings.connections),
+            nodes: PooledNodes::new(&settings, metrics.clone()),
+            metrics,
             plan,
+            balancers: RefCell::default(),
             merged: RefCell::default(),
             plugin_states: RefCell::default(),
-            access_log,
+            access_log: access_log.map(RefCell::new),
             date: RefCell::default(),
-            draining: Cell::new(false),
             settings,
         })
     }
@@ -118,15 +124,25 @@ impl Shard {
         start.elapsed().as_micros() as u64
     }
 
-    /// Whether the shard only ends what has begun.
-    pub fn is_draining(&self) -> bool {
-        self.draining.get()
-    }
-
-    /// Begins to drain: answers say `Connection: close`, idle connections end.
-    pub fn drain(&self) {
-        self.draining.set(true);
-        self.connections.end_idle();
+    /// Chooses a node of an upstream.
+    pub fn pick(
+        &self,
+        upstream: &Upstream,
+        hash_key: Option<&[u8]>,
+        tried: &Tried,
+        now: Instant,
+    ) -> Option<usize> {
+        let balancer = &upstream.balancer;
+        if balancer.endpoints().len() == 1 && tried.count() == 0 {
+            return (balancer.endpoints()[0].weight > 0).then_some(0);
+        }
+        let mut balancers = self.balancers.borrow_mut();
+        let key = (upstream.id.clone(), balancer.fingerprint());
+        if balancers.len() >= BALANCERS && !balancers.contains_key(&key) {
+            // Positions begin anew, which costs one uneven round.
+            balancers.clear();
+        }
+        balancer.pick(balancers.entry(key).or_default(), hash_key, tried, now)
     }
 
     /// Whether another try would come after the upstream's `retry_timeout`.
@@ -167,26 +183,6 @@ impl Shard {
         let _ = head.headers.set(b"Date", date.1.as_bytes());
         if !head.headers.has(HeaderId::Server) {
             let _ = head.headers.append(b"Server", b"ringgate");
-        }
-    }
-
-    /// Counts a fault and writes its line.
-    pub fn fault(&self, fault: &Fault, request: &RequestHead, cx: &Cx<'_>) {
-        self.metrics.fault(fault.code);
-        crate::telemetry::error_log::exchange_fault(fault, request, cx);
-    }
-
-    /// Writes that a request is tried again, and why.
-    pub fn retrying(&self, fault: &Fault, request: &RequestHead, cx: &Cx<'_>) {
-        self.metrics.retry();
-        crate::telemetry::error_log::exchange_retry(fault, request, cx);
-    }
-
-    /// Counts an exchange that is over and writes its access log line.
-    pub fn observe(&self, request: &RequestHead, cx: &Cx<'_>) {
-        self.metrics.request(cx.outcome.status, cx.outcome.total_micros, &cx.outcome);
-        if let Some(log) = &self.access_log {
-            log.write(request, cx);
         }
     }
 

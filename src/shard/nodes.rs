@@ -6,14 +6,14 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use ringgate_core::{Code, Fault, Retry, Timeouts};
-use ringgate_http1::client::{ClientConnection, ClientSettings};
+use ringgate_core::{Code, Fault, Limits, Retry, Timeouts};
+use ringgate_http1::client::{ClientConnection, Settings as ClientSettings};
 use ringgate_io::{Reader, Writer};
 
 use super::Settings;
-use crate::config::plan::Upstream;
+use crate::config::plan::{NodeTimeouts, Upstream};
 use crate::exchange::{Leased, Nodes};
-use crate::telemetry::metrics::{Counter, ShardMetrics};
+use crate::telemetry::{Counter, ShardMetrics};
 use crate::upstream::pool::{Full, Grant, Pool, PoolLimits};
 
 /// A connection to a node.
@@ -30,6 +30,7 @@ pub struct PooledNodes {
     waiting: usize,
     shards: usize,
     timeouts: Timeouts,
+    bounds: Limits,
 }
 
 impl PooledNodes {
@@ -42,6 +43,7 @@ impl PooledNodes {
             waiting: settings.limits.upstream_waiting.div_ceil(settings.shards),
             shards: settings.shards,
             timeouts: settings.timeouts.clone(),
+            bounds: settings.limits.clone(),
         }
     }
 
@@ -72,7 +74,7 @@ impl PooledNodes {
     /// Closes idle connections that are old, or that their node has closed.
     pub fn sweep(&self, now: Instant) {
         for pool in self.pools.borrow().values() {
-            pool.sweep(now, |connection| !connection.is_stale());
+            pool.sweep(now, |connection| connection.is_stale());
         }
     }
 
@@ -83,21 +85,28 @@ impl PooledNodes {
 
     async fn open(
         &self,
-        upstream: &Upstream,
+        timeouts: &NodeTimeouts,
         address: SocketAddr,
     ) -> Result<NodeConnection, Fault> {
-        let within = upstream.timeouts.connect.unwrap_or(self.timeouts.upstream_connect);
+        let within = timeouts.connect.unwrap_or(self.timeouts.upstream_connect);
         let stream = ringgate_io::connect(address, within).await.map_err(|error| {
             let code = match error.kind() {
                 std::io::ErrorKind::TimedOut => Code::ConnectTimeout,
                 _ if is_exhausted(&error) => Code::Overloaded,
                 _ => Code::ConnectFailed,
             };
+            self.metrics.add(Counter::UpstreamFailed, 1);
             Fault::new(code, format!("connect to {address}: {error}")).on_stream().retry(Retry::Yes)
         })?;
         self.metrics.add(Counter::UpstreamOpened, 1);
         let (reader, writer) = stream.into_split();
-        Ok(ClientConnection::new(reader, writer, upstream.client_settings.clone()))
+        Ok(ClientConnection::new(reader, writer, self.settings(timeouts)))
+    }
+
+    fn settings(&self, timeouts: &NodeTimeouts) -> ClientSettings {
+        let send = timeouts.send.unwrap_or(self.timeouts.upstream_send);
+        let read = timeouts.read.unwrap_or(self.timeouts.upstream_read);
+        ClientSettings::new(&self.bounds, send, read)
     }
 }
 
@@ -110,12 +119,15 @@ fn is_exhausted(error: &std::io::Error) -> bool {
 }
 
 /// A right to open a connection, given back where it does not come up.
-struct Right<'p>(&'p Pool<NodeConnection>, bool);
+struct Right<'p> {
+    pool: &'p Pool<NodeConnection>,
+    used: bool,
+}
 
 impl Drop for Right<'_> {
     fn drop(&mut self) {
-        if !self.1 {
-            self.0.closed();
+        if !self.used {
+            self.pool.closed();
         }
     }
 }
@@ -126,39 +138,51 @@ impl Nodes for PooledNodes {
     async fn lease(
         &self,
         upstream: &Upstream,
+        timeouts: &NodeTimeouts,
         address: SocketAddr,
         fresh: bool,
     ) -> Result<Leased<NodeConnection>, Fault> {
         let pool = self.pool(upstream, address);
-        let wait = upstream.timeouts.connect.unwrap_or(self.timeouts.upstream_connect);
-        let grant = match pool.try_take(fresh) {
-            Some(grant) => grant,
-            None => ringgate_io::within(wait, pool.take(fresh))
-                .await
-                .unwrap_or(Err(Full))
-                .map_err(|Full| busy(address))?,
-        };
-        match grant {
-            Grant::Reused(pooled) => {
-                self.metrics.add(Counter::UpstreamReused, 1);
-                Ok(Leased { stream: pooled.connection, reused: true })
-            }
-            Grant::Open => {
-                let mut right = Right(&pool, false);
-                let stream = self.open(upstream, address).await?;
-                right.1 = true;
-                Ok(Leased { stream, reused: false })
+        let wait = timeouts.connect.unwrap_or(self.timeouts.upstream_connect);
+        loop {
+            let grant = match pool.try_take(fresh) {
+                Some(grant) => grant,
+                None => ringgate_io::within(wait, pool.take(fresh))
+                    .await
+                    .unwrap_or(Err(Full))
+                    .map_err(|Full| busy(address))?,
+            };
+            match grant {
+                Grant::Reused(pooled) => {
+                    let mut stream = pooled.connection;
+                    if stream.is_stale() {
+                        pool.closed();
+                        continue;
+                    }
+                    stream.set_settings(self.settings(timeouts));
+                    self.metrics.add(Counter::UpstreamReused, 1);
+                    return Ok(Leased { stream, reused: true, requests: pooled.requests });
+                }
+                Grant::Open => {
+                    let mut right = Right { pool: &pool, used: false };
+                    let stream = self.open(timeouts, address).await?;
+                    right.used = true;
+                    return Ok(Leased { stream, reused: false, requests: 0 });
+                }
             }
         }
     }
 
-    fn give_back(&self, upstream: &Upstream, address: SocketAddr, stream: Option<NodeConnection>) {
+    fn give_back(
+        &self,
+        upstream: &Upstream,
+        address: SocketAddr,
+        stream: Option<NodeConnection>,
+        requests: u64,
+    ) {
         let pool = self.pool(upstream, address);
         match stream {
-            Some(stream) => {
-                let requests = stream.requests();
-                pool.put(stream, requests, Instant::now());
-            }
+            Some(stream) => pool.put(stream, requests + 1, Instant::now()),
             None => pool.closed(),
         }
     }
@@ -166,13 +190,4 @@ impl Nodes for PooledNodes {
 
 fn busy(address: SocketAddr) -> Fault {
     Fault::new(Code::UpstreamBusy, format!("every connection to {address} is in use")).on_stream()
-}
-
-/// Settings of connections to an upstream's nodes.
-pub fn client_settings(
-    timeouts: &Timeouts,
-    limits: &ringgate_core::Limits,
-) -> Rc<ClientSettings> {
-    let _ = (timeouts, limits);
-    unreachable!()
 }

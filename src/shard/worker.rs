@@ -19,8 +19,7 @@ use super::{Message, PlanSlot, Settings, Shard, ShardStatus, http};
 use crate::config::plan::Plan;
 use crate::listener::ListenerSet;
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::error_log;
-use crate::telemetry::metrics::{Counter, Gauge};
+use crate::telemetry::{Counter, error_log};
 
 /// Messages that may wait for a shard.
 const MAILBOX: usize = 1024;
@@ -169,7 +168,11 @@ impl Supervised {
         if let Some(id) = cpu
             && !core_affinity::set_for_current(CoreId { id })
         {
-            error_log::shard_not_pinned(self.index, id);
+            error_log::warn(
+                "shard",
+                "not pinned",
+                format_args!("shard {} could not be pinned to CPU {id}", self.index),
+            );
         }
         let mut mailbox = Some(first);
         loop {
@@ -182,7 +185,7 @@ impl Supervised {
                         receiver
                     }
                     Err(error) => {
-                        error_log::shard_died(self.index, &error.to_string());
+                        self.died(&error.to_string());
                         std::thread::sleep(RESTART);
                         continue;
                     }
@@ -200,7 +203,7 @@ impl Supervised {
                 }
                 Err(panic) => panic_text(&*panic),
             };
-            error_log::shard_died(self.index, &reason);
+            self.died(&reason);
             std::thread::sleep(RESTART);
         }
     }
@@ -246,12 +249,20 @@ impl Supervised {
                         None => {}
                     }
                     if deadline.is_some_and(|end| shard.connections.open() == 0 || Instant::now() >= end) {
-                        shard.flush_logs();
+                        shard.flush_logs(true);
                         return Ok(());
                     }
                 }
             }
         })?
+    }
+
+    fn died(&self, reason: &str) {
+        error_log::error(
+            "shard",
+            "shard died",
+            format_args!("shard {} starts again: {reason}", self.index),
+        );
     }
 
     fn build_shard(&self) -> Rc<Shard> {
@@ -262,7 +273,11 @@ impl Supervised {
         let weak = Rc::downgrade(&shard);
         let index = self.index;
         ringgate_io::on_panic(Box::new(move |text| {
-            error_log::task_panicked(index, &text);
+            error_log::error(
+                "shard",
+                "task panicked",
+                format_args!("shard {index}: {text}; its connection was ended"),
+            );
             if let Some(shard) = weak.upgrade() {
                 shard.metrics.add(Counter::Panics, 1);
             }
@@ -302,8 +317,7 @@ async fn keep_house(shard: Rc<Shard>) {
     loop {
         ringgate_io::sleep(Shard::SWEEP).await;
         shard.nodes.sweep(Instant::now());
-        shard.flush_logs();
-        shard.metrics.set(Gauge::UpstreamIdle, shard.nodes.idle() as u64);
+        shard.flush_logs(false);
     }
 }
 

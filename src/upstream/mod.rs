@@ -8,4 +8,5 @@ pub mod balancer;
 pub mod endpoint;
 pub mod health;
 pub mod node;
+pub mod pool;
 pub mod registry;

@@ -109,7 +109,8 @@ impl<C> Pool<C> {
         }
     }
 
-    fn try_take(&self, fresh: bool) -> Option<Grant<C>> {
+    /// The same without waiting; [`None`] while all are in use.
+    pub fn try_take(&self, fresh: bool) -> Option<Grant<C>> {
         if !fresh && let Some(pooled) = self.idle.borrow_mut().pop() {
             return Some(Grant::Reused(pooled));
         }
@@ -150,12 +151,13 @@ impl<C> Pool<C> {
         }
     }
 
-    /// Closes idle connections that are too old or for which `keep` says no.
-    pub fn sweep(&self, now: Instant, keep: impl Fn(&C) -> bool) {
+    /// Closes idle connections that are too old, or dead.
+    pub fn sweep(&self, now: Instant, mut is_dead: impl FnMut(&mut C) -> bool) {
         let limits = self.limits.get();
         let before = self.idle();
-        self.idle.borrow_mut().retain(|pooled| {
-            now.duration_since(pooled.since) < limits.idle_timeout && keep(&pooled.connection)
+        self.idle.borrow_mut().retain_mut(|pooled| {
+            now.duration_since(pooled.since) < limits.idle_timeout
+                && !is_dead(&mut pooled.connection)
         });
         for _ in self.idle()..before {
             self.closed();
@@ -246,9 +248,9 @@ mod tests {
             assert!(now(&pool, true).is_some());
             pool.put(connection, 1, Instant::now());
         }
-        pool.sweep(Instant::now(), |connection| *connection != 1);
+        pool.sweep(Instant::now(), |connection| *connection == 1);
         assert_eq!((pool.open(), pool.idle()), (1, 1));
-        pool.sweep(Instant::now() + Duration::from_secs(61), |_| true);
+        pool.sweep(Instant::now() + Duration::from_secs(61), |_| false);
         assert_eq!((pool.open(), pool.idle()), (0, 0));
     }
 }

@@ -14,8 +14,8 @@ use monoio::net::TcpStream;
 use ringgate_core::{Chunk, Lease, ReadIo, SMALL, Storage, WriteIo};
 use socket2::SockRef;
 
-use crate::deadline::{Deadline, Elapsed, within};
-use crate::local;
+use crate::deadline::{Deadline, Elapsed, sleep, within};
+use crate::{local, sys};
 use crate::socket::Socket;
 
 /// A TCP connection.

@@ -44,7 +44,7 @@ pub struct Upstream {
     /// Bounds of the pool.
     pub keepalive: Keepalive,
     /// Its health checks.
-    pub checks: Arc<Checks>,
+    pub checks: Option<Arc<Checks>>,
     /// Names among its nodes.
     pub questions: Box<[Question]>,
 }
@@ -114,7 +114,9 @@ impl HashKey {
             },
             HashOn::VarsCombinations => {
                 let key = key.ok_or_else(|| ConfigError::at("key", "missing key for chash"))?;
-                Ok(HashKey::Combination(Template::compile(key)))
+                Template::compile(key)
+                    .map(HashKey::Combination)
+                    .map_err(|reason| ConfigError::at("key", reason))
             }
         }
     }
@@ -132,7 +134,9 @@ impl Upstream {
         let known = |question: &Question| answers.get(question).map(|answers| &**answers);
         let endpoints = expand(&id, &nodes, known, registry).endpoints;
         let weighted = endpoints.iter().filter(|endpoint| endpoint.weight > 0).count() as u32;
-        let checks = raw.checks.as_ref().map(Checks::compile).transpose();
+        let checks = raw.checks.as_ref().map(Checks::parse).transpose();
+        let checks =
+            checks.map_err(|error| ConfigError::at("checks", error.0))?.map(Arc::new);
         let hash = (raw.kind == BalancerType::Chash).then(|| HashKey::compile(raw)).transpose()?;
         if let Some(host) = &raw.upstream_host {
             check_value(host.as_bytes())
@@ -142,7 +146,7 @@ impl Upstream {
         let seconds = Duration::from_secs_f64;
         Ok(Upstream {
             scheme: raw.scheme,
-            balancer: Balancer::new(raw.kind, &id, endpoints, registry),
+            balancer: Balancer::new(raw.kind, &id, endpoints, checks.as_deref(), registry),
             hash,
             pass_host: raw.pass_host,
             upstream_host: raw.upstream_host.as_deref().map(Box::from),
@@ -154,9 +158,7 @@ impl Upstream {
                 idle_timeout: seconds(pool.and_then(|pool| pool.idle_timeout).unwrap_or(60.0)),
                 requests: pool.and_then(|pool| pool.requests).unwrap_or(1000),
             },
-            checks: Arc::new(
-                checks.map_err(|error| ConfigError::at("checks", error.0))?.unwrap_or_default(),
-            ),
+            checks,
             questions: nodes.iter().filter_map(Node::question).collect(),
             id,
         })
@@ -191,8 +193,8 @@ impl Upstream {
             HashKey::Variable(variable) => variable.value(subject),
             HashKey::Combination(template) => {
                 let mut text = Vec::new();
-                template.render(subject, &mut text);
-                (!text.is_empty()).then_some(Cow::Owned(text))
+                let found = template.render(subject, &mut text);
+                (found > 0).then_some(Cow::Owned(text))
             }
             HashKey::Consumer => consumer.map(|name| Cow::Borrowed(name.as_bytes())),
         };
@@ -204,7 +206,6 @@ fn address_text(address: IpAddr) -> Cow<'static, [u8]> {
     Cow::Owned(address.to_canonical().to_string().into_bytes())
 }
 
-/// The node that a request goes to, as an index into the upstream's endpoints.
 impl Upstream {
     /// An endpoint that the balancer chose.
     pub fn endpoint(&self, index: usize) -> &Endpoint {
