@@ -129,6 +129,24 @@ impl Document {
         (line, path)
     }
 
+    /// The lines of all items of the list under a key of the root, at once: each by itself would
+    /// be counted from the first.
+    pub(super) fn lines_of(&self, key: &str) -> Vec<u32> {
+        let Value::Object(map) = &self.value else { return Vec::new() };
+        let (Some(position), Some(Value::Array(list))) =
+            (map.keys().position(|other| other == key), map.get(key))
+        else {
+            return Vec::new();
+        };
+        let mut at = self.child(0, position).map_or(usize::MAX, |list| list + 1);
+        let mut lines = Vec::with_capacity(list.len());
+        while let Some(node) = self.lines.0.get(at).filter(|_| lines.len() < list.len()) {
+            lines.push(node.line);
+            at += node.size as usize;
+        }
+        lines
+    }
+
     /// A problem at a JSON pointer.
     pub fn problem(&self, pointer: &str, reason: impl Into<String>) -> Problem {
         let (line, path) = self.locate(pointer);

@@ -53,11 +53,21 @@ impl Problems {
 
     /// Adds one; past [`PROBLEMS_MAX`] it is only counted.
     pub fn push(&mut self, problem: Problem) {
-        if self.list.len() < PROBLEMS_MAX {
-            self.list.push(problem);
+        if self.is_full() {
+            self.leave_out();
         } else {
-            self.left_out += 1;
+            self.list.push(problem);
         }
+    }
+
+    /// Whether further ones are only counted.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= PROBLEMS_MAX
+    }
+
+    /// Counts one that nobody will see.
+    pub fn leave_out(&mut self) {
+        self.left_out += 1;
     }
 
     /// Adds those of another check.

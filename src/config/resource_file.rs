@@ -78,7 +78,7 @@ impl ResourceFile {
             document: &document,
             checks,
             problems: Problems::new(),
-            lines: HashMap::new(),
+            ids: Default::default(),
             resources: Resources::default(),
         };
         if !file.ends_with(".json") && text.trim_end().lines().next_back() != Some(END) {
@@ -98,14 +98,17 @@ struct Reader<'a> {
     document: &'a Document,
     checks: &'a Checks<'a>,
     problems: Problems,
-    /// The pointer of each id, to tell of duplicates.
-    lines: HashMap<(Kind, String), String>,
+    /// By kind, where each id stands in its list.
+    ids: [HashMap<String, usize>; Kind::ALL.len()],
     resources: Resources,
 }
 
 impl<'a> Reader<'a> {
     fn fail(&mut self, pointer: &str, reason: impl Into<String>) {
-        self.problems.push(self.document.problem(pointer, reason));
+        match self.problems.is_full() {
+            true => self.problems.leave_out(),
+            false => self.problems.push(self.document.problem(pointer, reason)),
+        }
     }
 
     fn file(&mut self) {
@@ -140,23 +143,24 @@ impl<'a> Reader<'a> {
             }
         }
         for &(kind, list) in &lists {
+            let lines = document.lines_of(kind.plural());
             for (index, value) in list.iter().enumerate() {
-                self.resource(kind, value, index);
+                self.resource(kind, value, index, lines.get(index).copied().unwrap_or(0));
             }
         }
-        let taken = |kind, id: &str| self.lines.contains_key(&(kind, id.to_string()));
+        let ids = std::mem::take(&mut self.ids);
+        let exists = |kind: Kind, id: &str| ids[kind as usize].contains_key(id);
         for (kind, list) in lists {
             for (index, value) in list.iter().enumerate() {
-                for (pointer, reason) in references::missing(kind, value, map, &taken) {
-                    let at = format!("/{}/{index}{pointer}", kind.plural());
-                    self.problems.push(self.document.problem(&at, reason));
+                for (pointer, reason) in references::missing(kind, value, map, &exists) {
+                    self.fail(&format!("/{}/{index}{pointer}", kind.plural()), reason);
                 }
             }
         }
     }
 
     /// Checks one resource and takes it in. Pointers are made only where something is wrong.
-    fn resource(&mut self, kind: Kind, value: &'a Value, index: usize) {
+    fn resource(&mut self, kind: Kind, value: &'a Value, index: usize, line: u32) {
         let at = || format!("/{}/{index}", kind.plural());
         // A consumer's credential may stand beside it, as in APISIX's files.
         if kind == Kind::Consumer && credential_owner(value).is_some() {
@@ -166,14 +170,14 @@ impl<'a> Reader<'a> {
             return;
         }
         let id = self.id(kind, value, index);
-        if let Some(first) = self.lines.insert((kind, id.clone()), at()) {
-            let (line, path) = self.document.locate(&first);
-            let reason =
-                format!("duplicate {} [{id}], it is {path} too (line {line})", kind.singular());
+        if let Some(first) = self.ids[kind as usize].get(&id) {
+            let (line, path) = self.document.locate(&format!("/{}/{first}", kind.plural()));
+            let name = kind.singular();
+            let reason = format!("duplicate {name} [{id}], it is {path} too (line {line})");
             self.fail(&join(&at(), id_key(kind)), reason);
-            self.lines.insert((kind, id), first);
             return;
         }
+        self.ids[kind as usize].insert(id.clone(), index);
         // What does not fit the schema cannot be looked into any further.
         if !self.valid(kind, value, &at) {
             return;
@@ -183,7 +187,7 @@ impl<'a> Reader<'a> {
         for (pointer, reason) in semantics::check(kind, value) {
             self.fail(&(at() + &pointer), reason);
         }
-        self.take(kind, &id, value, &at);
+        self.take(kind, &id, value, line, &at);
     }
 
     fn valid(&mut self, kind: Kind, value: &Value, at: &dyn Fn() -> String) -> bool {
@@ -248,8 +252,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Makes the typed resource of a valid value.
-    fn take(&mut self, kind: Kind, id: &str, value: &'a Value, at: &dyn Fn() -> String) {
-        let line = self.document.locate(&at()).0;
+    fn take(&mut self, kind: Kind, id: &str, value: &'a Value, line: u32, at: &dyn Fn() -> String) {
         macro_rules! into {
             ($collection:ident) => {
                 if let Some(resource) = self.typed(value, at) {
