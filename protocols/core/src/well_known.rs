@@ -89,7 +89,11 @@ impl HeaderId {
     #[inline]
     pub fn of(name: &[u8]) -> Option<HeaderId> {
         let (ids, count) = BY_LENGTH.get(name.len())?;
-        ids[..*count].iter().copied().find(|id| id.name().as_bytes().eq_ignore_ascii_case(name))
+        let first = name.first()? | 0x20;
+        ids[..*count].iter().copied().find(|id| {
+            let known = id.name().as_bytes();
+            known[0] == first && known.eq_ignore_ascii_case(name)
+        })
     }
 }
 
@@ -106,5 +110,7 @@ mod tests {
         assert_eq!(HeaderId::of(b"x-other"), None);
         assert_eq!(HeaderId::of(b""), None);
         assert_eq!(HeaderId::of(&[b'a'; 300]), None);
+        assert_eq!(HeaderId::of(b"set\rcookie"), None);
+        assert_eq!(HeaderId::of(b"ag\xe5"), None);
     }
 }

@@ -4,7 +4,7 @@ use ringgate_core::{HeaderId, Headers};
 
 use crate::parse::elements;
 
-/// What makes the fast answer wrong.
+/// The fields that are for one hop by their name.
 const HOP_BY_HOP: [HeaderId; 9] = [
     HeaderId::Connection,
     HeaderId::KeepAlive,
@@ -17,6 +17,10 @@ const HOP_BY_HOP: [HeaderId; 9] = [
     HeaderId::Http2Settings,
 ];
 
+fn is_hop_by_hop(id: HeaderId) -> bool {
+    HOP_BY_HOP.contains(&id)
+}
+
 /// Removes what must not be forwarded, in either direction: the fields above, and those that
 /// `Connection` names. `TE` stays where it is `trailers` (RFC 9110 §10.1.4). Where an upgrade is
 /// passed on, the codec writes its fields.
@@ -27,36 +31,36 @@ pub fn strip_hop_by_hop(headers: &mut Headers) {
     if !HOP_BY_HOP.iter().any(|id| headers.has(*id)) {
         return;
     }
-    let named = named_by_connection(headers);
-    let takes_trailers = headers.has(HeaderId::Te)
-        && headers.get_all(b"te").flat_map(elements).any(|te| te.eq_ignore_ascii_case(b"trailers"));
-    if takes_trailers {
+    let mut named = Vec::new();
+    let mut trailers = false;
+    for (id, _, value) in headers.iter_known() {
+        match id {
+            Some(HeaderId::Connection) if !is_usual(value) => {
+                named
+                    .extend(elements(value).filter(|name| !is_protected(name)).map(<[u8]>::to_vec));
+            }
+            Some(HeaderId::Te) => {
+                trailers |= elements(value).any(|te| te.eq_ignore_ascii_case(b"trailers"));
+            }
+            _ => {}
+        }
+    }
+    if trailers {
         // Both are valid; should they not be, the field goes.
         let _ = headers.set(b"te", b"trailers");
     }
     headers.retain(|id, name, _| match id {
-        Some(HeaderId::Te) => takes_trailers,
-        Some(id) => !HOP_BY_HOP.contains(&id),
+        Some(HeaderId::Te) => trailers,
+        Some(id) => !is_hop_by_hop(id),
         None => !named.iter().any(|token| token.eq_ignore_ascii_case(name)),
     });
 }
 
-/// The names in `Connection` that are to be removed; mostly none.
-fn named_by_connection(headers: &Headers) -> Vec<Vec<u8>> {
-    if !headers.has(HeaderId::Connection) {
-        return Vec::new();
-    }
-    headers
-        .get_all(b"connection")
-        .flat_map(elements)
-        .filter(|option| {
-            !["close", "keep-alive", "upgrade"]
-                .iter()
-                .any(|known| option.eq_ignore_ascii_case(known.as_bytes()))
-        })
-        .filter(|option| !is_protected(option))
-        .map(<[u8]>::to_vec)
-        .collect()
+/// Whether a `Connection` says what most do, and names no field.
+fn is_usual(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"keep-alive")
+        || value.eq_ignore_ascii_case(b"close")
+        || value.eq_ignore_ascii_case(b"upgrade")
 }
 
 /// Whether a field stays although `Connection` names it.

@@ -1,7 +1,7 @@
 //! Where a head ends, looked for only in the bytes that are new: a head that comes byte by byte
 //! costs no more than one that comes whole.
 
-use memchr::memchr;
+use memchr::memchr_iter;
 use ringgate_core::Limits;
 
 /// Why a head is refused. What it becomes depends on whose head it is.
@@ -75,8 +75,9 @@ impl HeadScan {
         bytes: &[u8],
         bounds: &Bounds,
     ) -> Result<Option<Extent>, HeadError> {
-        while let Some(found) = memchr(b'\n', &bytes[self.scanned..]) {
-            let at = self.scanned + found;
+        let from = self.scanned;
+        for found in memchr_iter(b'\n', &bytes[from..]) {
+            let at = from + found;
             self.check_length(at + 1, bounds)?;
             // RFC 9112 §2.2 lets a recipient take a bare LF for a line end; where the next hop
             // does and we do not, or the other way round, requests are smuggled. So nobody's is.

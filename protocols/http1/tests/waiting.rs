@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use ringgate_core::{BodyLength, Code, Respond, ResponseHead};
+use ringgate_core::{BodyLength, Code, Frame, Receive, Respond, ResponseHead};
 use support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -39,7 +39,7 @@ fn the_waiting_future_is_small() {
     let peer = Peer::new();
     let mut server = server(&peer);
     let next = server.next();
-    assert!(size_of_val(&next) <= 1536, "{}", size_of_val(&next));
+    assert!(size_of_val(&next) <= 768, "{}", size_of_val(&next));
 }
 
 #[test]
@@ -85,6 +85,39 @@ fn heads_have_one_deadline() {
     };
     assert_eq!(fault.code, Code::HeaderTimeout);
     assert!(start.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
+fn bodies_have_bounds_on_every_wait() {
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
+    for (rate, said, bound) in [(0, "", 60), (240, "", 10), (240, "x", 10), (1, "long", 40)] {
+        let peer = Peer::new();
+        peer.says(post.to_owned() + &said.repeat(10));
+        let settings = settings(|_, timeouts| timeouts.min_body_rate = rate);
+        let mut server = server_with(&peer, settings);
+        let mut exchange = now(server.next()).unwrap().unwrap();
+        if !said.is_empty() {
+            assert!(matches!(now(exchange.body.frame()), Ok(Frame::Data(_))));
+        }
+        peer.does(Event::Timeout);
+        assert_eq!(now(exchange.body.frame()).unwrap_err().code, Code::BodyTimeout);
+        let (_, within) = *peer.waits().last().unwrap();
+        assert_eq!(within, Duration::from_secs(bound));
+    }
+}
+
+#[test]
+fn lingering_is_bounded() {
+    let peer = Peer::new();
+    peer.says("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n");
+    let mut server = server(&peer);
+    let mut exchange = now(server.next()).unwrap().unwrap();
+    now(exchange.client.head(ok(), true)).unwrap();
+    assert!(!now(server.finish()));
+    peer.says("x".repeat(5_000_000));
+    now(server.close());
+    assert!(peer.is_shut());
+    assert!(peer.waits().iter().all(|(_, within)| *within <= Duration::from_secs(75)));
 }
 
 #[test]

@@ -114,6 +114,8 @@ impl<'a, R: ReadIo + 'static, W: WriteIo + 'static> Body<'a, R, W> {
                 shared.set_body_read();
             }
             if let Some(frame) = frame {
+                // A client that sends did not wait.
+                shared.expects.set(false);
                 self.check_size(source.incoming.received())?;
                 return Ok(frame);
             }
