@@ -43,7 +43,7 @@ impl Deadline {
         Deadline { slot: wheel::open(), _thread: PhantomData }
     }
 
-    /// Waits for `future`, but not much longer than `limit` (a tick, see [`wheel::TICK`]).
+    /// Waits for `future`, but not much longer than `limit` (a [`TICK`](crate::TICK)).
     ///
     /// The future is the caller's and lives on: what is dropped half-way is the caller's choice.
     #[inline]
@@ -101,7 +101,7 @@ pub async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, 
     Deadline::new().bound(limit, pin!(future)).await
 }
 
-/// Waits `time`, rounded up to ticks ([`wheel::TICK`]).
+/// Waits `time`, rounded up to [`TICK`](crate::TICK)s.
 pub async fn sleep(time: Duration) {
     let _ = within(time, pending::<()>()).await;
 }

@@ -137,9 +137,9 @@ async fn root<F: Future>(
     engine: &Engine,
     make: impl FnOnce(&Engine) -> F,
 ) -> io::Result<Ended<F::Output>> {
+    let ticker = Watch::new(sys::ticker(TICK)?)?;
     task::begin();
     wheel::set_clock(Some(Instant::now()));
-    let ticker = Watch::new(sys::ticker(TICK)?)?;
     let mut services = Services { ticks: pin!(ticks(ticker)), turns: pin!(turn::service()) };
     let ended = {
         let mut main = pin!(async { make(engine).await });

@@ -44,7 +44,8 @@ impl Listener {
     /// The next connection and its peer's address; its descriptor is closed on exec and has
     /// `TCP_NODELAY`. Connections that ended before they were accepted are passed over.
     ///
-    /// Not cancel-safe: a connection may be lost with the future. [`Listener::stop`] ends it.
+    /// One task accepts at a time. Not cancel-safe: a connection may be lost with the future.
+    /// [`Listener::stop`] ends it.
     ///
     /// # Errors
     /// [`io::ErrorKind::ConnectionAborted`] after [`Listener::stop`]; otherwise the system's: out

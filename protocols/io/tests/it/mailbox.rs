@@ -86,7 +86,7 @@ fn an_idle_thread_wakes_at_once() {
         let kind = engine.kind;
         async move {
             const TIMES: usize = 200;
-            let (sender, receiver) = mailbox::<Instant>(4).unwrap();
+            let (sender, receiver) = mailbox::<Instant>(TIMES).unwrap();
             let other = thread::spawn(move || {
                 for _ in 0..TIMES {
                     thread::sleep(Duration::from_millis(2));

@@ -1,6 +1,8 @@
 //! The I/O facade on both engines. The rows of the design's table of monoio's defects are tested in
 //! `guards.rs`, each by name.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+mod cost;
 mod guards;
 mod listen;
 mod mailbox;
