@@ -188,7 +188,8 @@ impl LimitTable {
             if victim.key.compare_exchange(old, key.0, SeqCst, Relaxed).is_ok() {
                 // Another shard may have put the same key elsewhere in the set meanwhile. Whoever
                 // sees the other's slot gives its own up; if both do, both look again.
-                let twin = |slot: &Slot| !std::ptr::eq(slot, victim) && slot.key.load(SeqCst) == key.0;
+                let twin =
+                    |slot: &Slot| !std::ptr::eq(slot, victim) && slot.key.load(SeqCst) == key.0;
                 if set.iter().any(twin) {
                     victim.key.store(0, SeqCst);
                     continue;
@@ -250,7 +251,10 @@ mod tests {
         let window = Duration::from_millis(60);
         let first = table.debit(key, 1, 2, window);
         assert!(first.allowed && first.remaining == 1);
-        assert!(first.reset > Duration::from_millis(30) && first.reset <= window + Duration::from_millis(16));
+        assert!(
+            first.reset > Duration::from_millis(30)
+                && first.reset <= window + Duration::from_millis(16)
+        );
         assert_eq!(table.debit(key, 1, 2, window).remaining, 0);
         assert!(!table.debit(key, 1, 2, window).allowed);
         while !table.debit(key, 1, 2, window).allowed {
@@ -265,7 +269,9 @@ mod tests {
         let key = table.key("limit-req", b"x");
         assert_eq!(table.leak(key, 10.0, 2.0), Leak::Allowed(Duration::ZERO));
         for expected_ms in [100, 200] {
-            let Leak::Allowed(wait) = table.leak(key, 10.0, 2.0) else { panic!("within the burst") };
+            let Leak::Allowed(wait) = table.leak(key, 10.0, 2.0) else {
+                panic!("within the burst")
+            };
             let wait = wait.as_millis() as i64;
             assert!((expected_ms - 50..=expected_ms).contains(&wait), "{wait}");
         }

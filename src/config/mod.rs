@@ -13,6 +13,7 @@ mod env;
 mod error;
 mod fields;
 mod json;
+pub mod plan;
 mod references;
 mod resource_file;
 pub mod resources;

@@ -48,10 +48,14 @@ fn applies(instance: &Instance, head: &RequestHead, cx: &Cx<'_>) -> bool {
     }
 }
 
+/// A method of [`Plugin`] for one of the phases that look at the request.
+type Call =
+    for<'a, 'p> fn(&'a (dyn Plugin + 'static), &'a mut RequestHead, &'a mut Cx<'p>) -> Step<'a>;
+
 /// Runs one of the phases that look at the request. A reply ends the exchange.
 pub(super) async fn request_phase(
     instances: impl Iterator<Item = &Instance>,
-    call: for<'a, 'p> fn(&'a dyn Plugin, &'a mut RequestHead, &'a mut Cx<'p>) -> Step<'a>,
+    call: Call,
     head: &mut RequestHead,
     cx: &mut Cx<'_>,
 ) -> Result<Verdict, Fault> {
@@ -76,8 +80,7 @@ pub(super) async fn rewrite(
     head: &mut RequestHead,
     cx: &mut Cx<'_>,
 ) -> Result<Verdict, Fault> {
-    let call = |plugin, head, cx| Plugin::rewrite(plugin, head, cx);
-    request_phase(chains.in_phase(Phase::Rewrite), call, head, cx).await
+    request_phase(chains.in_phase(Phase::Rewrite), <dyn Plugin>::rewrite, head, cx).await
 }
 
 /// `rewrite` of the plugins that the consumer brought, once it is known.
@@ -87,7 +90,7 @@ pub(super) async fn rewrite_of_consumer(
     cx: &mut Cx<'_>,
 ) -> Result<Verdict, Fault> {
     let brought = merged.in_phase(Phase::Rewrite).filter(|i| i.layer >= Layer::ConsumerGroup);
-    request_phase(brought, |plugin, head, cx| Plugin::rewrite(plugin, head, cx), head, cx).await
+    request_phase(brought, <dyn Plugin>::rewrite, head, cx).await
 }
 
 /// `access` of every plugin.
@@ -96,8 +99,7 @@ pub(super) async fn access(
     head: &mut RequestHead,
     cx: &mut Cx<'_>,
 ) -> Result<Verdict, Fault> {
-    let call = |plugin, head, cx| Plugin::access(plugin, head, cx);
-    request_phase(chains.in_phase(Phase::Access), call, head, cx).await
+    request_phase(chains.in_phase(Phase::Access), <dyn Plugin>::access, head, cx).await
 }
 
 /// `before_proxy` of every plugin.
@@ -106,8 +108,7 @@ pub(super) async fn before_proxy(
     head: &mut RequestHead,
     cx: &mut Cx<'_>,
 ) -> Result<Verdict, Fault> {
-    let call = |plugin, head, cx| Plugin::before_proxy(plugin, head, cx);
-    request_phase(chains.in_phase(Phase::BeforeProxy), call, head, cx).await
+    request_phase(chains.in_phase(Phase::BeforeProxy), <dyn Plugin>::before_proxy, head, cx).await
 }
 
 /// `response` of every plugin. A reply replaces the answer; the plugins behind see its head.

@@ -115,7 +115,8 @@ pub(super) async fn run<R: Receive, S: Respond, N: Nodes>(
         cx.outcome.node = Some(endpoint.address);
         let progress = Progress::default();
         let fresh = stale_retries > 0;
-        let attempt = Attempt { upstream: &upstream, route: &route, node, fresh, progress: &progress };
+        let attempt =
+            Attempt { upstream: &upstream, route: &route, node, fresh, progress: &progress };
         let fault = match attempt.run(request, client, nodes, chains, cx).await {
             Ok(()) => return Ok(()),
             Err(fault) => fault,

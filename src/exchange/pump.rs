@@ -182,7 +182,11 @@ pub(super) async fn tunnel<B: Receive, T: Transmit, A: Receive, S: Respond>(
     Tunnelled { up: sent, down: got, result }
 }
 
-async fn raw<B: Receive>(body: &mut B, mut sink: impl Sink, moved: &mut Moved) -> Result<(), Fault> {
+async fn raw<B: Receive>(
+    body: &mut B,
+    mut sink: impl Sink,
+    moved: &mut Moved,
+) -> Result<(), Fault> {
     loop {
         let frame = body.frame().await?;
         let taken = match &frame {

@@ -12,7 +12,7 @@ use super::pump::{self, Moved};
 use super::turn::Turns;
 use super::{answer, client_address};
 use crate::plugin::{Chain, Cx, Direction, Reply, ReplyBody, Verdict};
-use crate::route::variable::Subject;
+use crate::route::Subject;
 use crate::shard::Shard;
 use crate::telemetry::error_log;
 
@@ -202,7 +202,11 @@ pub async fn refuse<S: Respond>(
     peer: SocketAddr,
 ) {
     shard.metrics.fault(fault.code);
-    error_log::debug("downstream", fault.code.name(), format_args!("{} (client {peer})", fault.detail));
+    error_log::debug(
+        "downstream",
+        fault.code.name(),
+        format_args!("{} (client {peer})", fault.detail),
+    );
     let Some(Reply { mut head, body: ReplyBody::Whole(body) }) = answer::reply(fault) else {
         return;
     };

@@ -32,7 +32,8 @@ pub(super) fn verify(request: &RequestHead, response: &ResponseHead) -> Result<(
     let Some(key) = request.headers.get(HeaderId::SecWebSocketKey) else {
         return refuse("101 to a handshake without Sec-WebSocket-Key");
     };
-    let expected = STANDARD.encode(Sha1::new().chain_update(key).chain_update(WEBSOCKET_GUID).finalize());
+    let expected =
+        STANDARD.encode(Sha1::new().chain_update(key).chain_update(WEBSOCKET_GUID).finalize());
     match response.headers.get(HeaderId::SecWebSocketAccept) {
         Some(accept) if accept == expected.as_bytes() => Ok(()),
         _ => refuse("101 with a Sec-WebSocket-Accept that does not fit the key"),

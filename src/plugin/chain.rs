@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{BodyNeed, BuildCx, ConfigError, Needs, Plugin, PluginKind, Registry, Reply, Scope};
 use crate::config::resources::Plugins;
-use crate::route::expr::Expr;
+use crate::route::Expr;
 
 /// `_meta` of a plugin's configuration.
 #[derive(Default)]
@@ -80,10 +80,8 @@ impl Instance {
             .map(Expr::compile)
             .transpose()
             .map_err(|reason| ConfigError::at("_meta.filter", reason))?;
-        let priority = meta
-            .get("priority")
-            .and_then(Value::as_i64)
-            .map_or(kind.priority(), |priority| {
+        let priority =
+            meta.get("priority").and_then(Value::as_i64).map_or(kind.priority(), |priority| {
                 priority.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
             });
         let disabled = meta.get("disable").and_then(Value::as_bool).unwrap_or(false);

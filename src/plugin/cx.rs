@@ -12,7 +12,7 @@ use ringgate_core::{Code, ConnectionInfo, RequestHead};
 use smallvec::SmallVec;
 
 use crate::config::plan::{Consumer, Credential, Plan, Route, Upstream};
-use crate::route::variable::{Context, Subject};
+use crate::route::{Context, Subject};
 use crate::shard::Shard;
 
 /// What became of an exchange, for logs and metrics. Filled while it goes on.

@@ -22,8 +22,8 @@ use ringgate_core::{Fault, Frame, RequestHead, ResponseHead};
 use serde_json::Value;
 use smallvec::SmallVec;
 
-pub use chain::{Chain, Instance, Layer, Meta};
 pub(crate) use chain::Phase;
+pub use chain::{Chain, Instance, Layer, Meta};
 pub use cx::{Cx, Outcome, Session};
 pub use reply::{Reply, ReplyBody, Source};
 pub use schema::{BuildCx, ConfigError, Registry, Schemas};

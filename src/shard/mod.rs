@@ -28,8 +28,8 @@ pub use worker::{ShardHandle, ShardSpec, Worker};
 
 use crate::config::plan::{Consumer, Plan, Route, Upstream};
 use crate::plugin::Chain;
-use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::ShardMetrics;
+use crate::telemetry::access_log::AccessLog;
 use crate::upstream::balancer::{ShardBalancer, Tried};
 use merged::MergedChains;
 
@@ -151,7 +151,12 @@ impl Shard {
     }
 
     /// The route's chain with a consumer's laid over it; kept for the next request.
-    pub fn merged_chain(&self, generation: u64, route: &Arc<Route>, consumer: &Arc<Consumer>) -> Rc<Chain> {
+    pub fn merged_chain(
+        &self,
+        generation: u64,
+        route: &Arc<Route>,
+        consumer: &Arc<Consumer>,
+    ) -> Rc<Chain> {
         self.merged.borrow_mut().get(generation, route, consumer)
     }
 

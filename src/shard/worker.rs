@@ -236,7 +236,9 @@ impl Supervised {
                 loop {
                     let message = match deadline {
                         None => inbox.recv().await,
-                        Some(_) => ringgate_io::within(DRAIN_LOOK, inbox.recv()).await.unwrap_or(None),
+                        Some(_) => {
+                            ringgate_io::within(DRAIN_LOOK, inbox.recv()).await.unwrap_or(None)
+                        }
                     };
                     match message {
                         Some(Message::Drain(within)) => {
@@ -248,7 +250,9 @@ impl Supervised {
                         None if deadline.is_none() => return Ok(()),
                         None => {}
                     }
-                    if deadline.is_some_and(|end| shard.connections.open() == 0 || Instant::now() >= end) {
+                    if deadline
+                        .is_some_and(|end| shard.connections.open() == 0 || Instant::now() >= end)
+                    {
                         shard.flush_logs(true);
                         return Ok(());
                     }

@@ -15,8 +15,8 @@ use ringgate_core::{Chunk, Lease, ReadIo, SMALL, Storage, WriteIo};
 use socket2::SockRef;
 
 use crate::deadline::{Deadline, Elapsed, sleep, within};
-use crate::{local, sys};
 use crate::socket::Socket;
+use crate::{local, sys};
 
 /// A TCP connection.
 ///

@@ -120,7 +120,11 @@ impl Compiler {
     }
 
     /// Takes the addresses of a name; the plan that has them, where one is needed.
-    pub fn resolved(&mut self, question: &Question, addresses: Arc<[Resolved]>) -> Option<Arc<Plan>> {
+    pub fn resolved(
+        &mut self,
+        question: &Question,
+        addresses: Arc<[Resolved]>,
+    ) -> Option<Arc<Plan>> {
         self.answers.insert(question.clone(), addresses);
         let touched = Touched::by_question(question, &self.upstreams, &self.resources, &self.users);
         if touched.is_empty() {

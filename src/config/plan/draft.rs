@@ -15,7 +15,7 @@ use crate::config::Resources;
 use crate::config::resources::{self, Plugins};
 use crate::config::schema::Kind;
 use crate::plugin::{BuildCx, Chain, ConfigError, Instance, Layer, Scope};
-use crate::route::spec::RouteSpec;
+use crate::route::RouteSpec;
 use crate::upstream::registry::Registry as EndpointRegistry;
 
 /// What a route was compiled to.
@@ -153,11 +153,7 @@ impl<'c> Draft<'c> {
         )
     }
 
-    fn route(
-        &self,
-        id: &Arc<str>,
-        raw: &resources::Route,
-    ) -> Result<Compiled, Vec<CompileError>> {
+    fn route(&self, id: &Arc<str>, raw: &resources::Route) -> Result<Compiled, Vec<CompileError>> {
         let at = (Kind::Route, id);
         let service_id = raw.service_id.as_ref().map(|id| Arc::<str>::from(id.0.as_str()));
         let service = service_id.as_ref().and_then(|id| self.resources.services.get(id));
@@ -309,7 +305,10 @@ impl<'c> Draft<'c> {
         };
         let credential = Credential { consumer: consumer.clone(), id, conf: conf.clone() };
         consumers.add_credential(kind.name(), &key, credential).map_err(|other| {
-            ConfigError::at(path, format!("duplicate key of plugin {name} found with consumer: {other}"))
+            ConfigError::at(
+                path,
+                format!("duplicate key of plugin {name} found with consumer: {other}"),
+            )
         })
     }
 }

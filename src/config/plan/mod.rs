@@ -17,7 +17,7 @@ pub use route::Route;
 pub use upstream::{HashKey, Keepalive, NodeTimeouts, Upstream};
 
 use crate::plugin::Chain;
-use crate::route::table::RouteTable;
+use crate::route::RouteTable;
 
 /// All that a shard needs to serve.
 #[derive(Clone, Default)]

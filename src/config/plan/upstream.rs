@@ -10,8 +10,7 @@ use ringgate_core::check_value;
 
 use crate::config::resources::{self, BalancerType, HashOn, PassHost, UpstreamScheme};
 use crate::plugin::ConfigError;
-use crate::route::template::Template;
-use crate::route::variable::{Subject, Variable};
+use crate::route::{Subject, Template, Variable};
 use crate::upstream::balancer::Balancer;
 use crate::upstream::endpoint::{Endpoint, expand};
 use crate::upstream::health::Checks;
@@ -135,8 +134,7 @@ impl Upstream {
         let endpoints = expand(&id, &nodes, known, registry).endpoints;
         let weighted = endpoints.iter().filter(|endpoint| endpoint.weight > 0).count() as u32;
         let checks = raw.checks.as_ref().map(Checks::parse).transpose();
-        let checks =
-            checks.map_err(|error| ConfigError::at("checks", error.0))?.map(Arc::new);
+        let checks = checks.map_err(|error| ConfigError::at("checks", error.0))?.map(Arc::new);
         let hash = (raw.kind == BalancerType::Chash).then(|| HashKey::compile(raw)).transpose()?;
         if let Some(host) = &raw.upstream_host {
             check_value(host.as_bytes())
@@ -198,7 +196,8 @@ impl Upstream {
             }
             HashKey::Consumer => consumer.map(|name| Cow::Borrowed(name.as_bytes())),
         };
-        key.filter(|key| !key.is_empty()).or_else(|| Some(address_text(subject.connection.peer.ip())))
+        key.filter(|key| !key.is_empty())
+            .or_else(|| Some(address_text(subject.connection.peer.ip())))
     }
 }
 
