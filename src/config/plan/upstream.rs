@@ -18,7 +18,7 @@ use crate::upstream::node::{Node, Question, Resolved};
 use crate::upstream::registry::Registry;
 
 /// Addresses that names resolved to.
-pub type Answers = HashMap<Question, Arc<[Resolved]>>;
+pub(super) type Answers = HashMap<Question, Arc<[Resolved]>>;
 
 /// Nodes, how one of them is chosen, and how it is spoken to.
 pub struct Upstream {
