@@ -23,18 +23,14 @@ fn scan(bytes: &[u8], step: usize) -> Result<Option<Extent>, HeadError> {
 
 fn parse_request(bytes: &[u8], step: usize) -> Result<Option<ParsedRequest>, HeadError> {
     match scan(bytes, step)? {
-        Some(extent) => {
-            parse::request(&bytes[extent.start..extent.end], extent.fields, Scheme::Http).map(Some)
-        }
+        Some(extent) => parse::request(&bytes[extent.start..extent.end], Scheme::Http).map(Some),
         None => Ok(None),
     }
 }
 
 fn parse_response(bytes: &[u8], step: usize) -> Result<Option<ParsedResponse>, HeadError> {
     match scan(bytes, step)? {
-        Some(extent) => {
-            parse::response(&bytes[extent.start..extent.end], extent.fields, false).map(Some)
-        }
+        Some(extent) => parse::response(&bytes[extent.start..extent.end], false).map(Some),
         None => Ok(None),
     }
 }
@@ -83,7 +79,7 @@ fn same_when_forwarded(parsed: &ParsedRequest) {
     let extent = HeadScan::default().advance(text.bytes(), &bounds);
     let extent = extent.expect("a written request scans").expect("a written request is whole");
     assert_eq!(extent.end, text.len(), "a written request is one request");
-    let again = parse::request(text.bytes(), extent.fields, head.scheme);
+    let again = parse::request(text.bytes(), head.scheme);
     let again = again.expect("a written request parses").head;
     assert_eq!(again.path(), head.path());
     assert_eq!(again.query(), head.query());

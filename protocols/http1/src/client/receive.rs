@@ -117,7 +117,7 @@ impl<R: ReadIo + 'static> Receiver<R> {
                 if extent.start > 0 {
                     return Err(invalid("empty line before the status line"));
                 }
-                let parsed = parse::response(&bytes[..extent.end], extent.fields, self.to_head);
+                let parsed = parse::response(&bytes[..extent.end], self.to_head);
                 self.input.consume(extent.end);
                 return parsed.map_err(fault::of_response);
             }

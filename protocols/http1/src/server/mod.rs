@@ -122,7 +122,7 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> ServerConnection<R, W> {
             let bytes = input.bytes();
             if let Some(extent) = scan.advance(bytes, &bounds).map_err(fault::of_request)? {
                 let head = &bytes[extent.start..extent.end];
-                let parsed = parse::request(head, extent.fields, settings.scheme);
+                let parsed = parse::request(head, settings.scheme);
                 input.consume(extent.end);
                 return parsed.map(Some).map_err(fault::of_request);
             }
