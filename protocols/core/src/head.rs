@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::find::{find_byte, find_either};
 use crate::headers::{Headers, Span};
-use crate::swar::{find_byte, find_either};
 
 /// The HTTP version that a peer speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

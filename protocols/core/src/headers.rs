@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
 
-use crate::swar::find_control;
+use crate::find::find_control;
 use crate::well_known::{HeaderId, HeaderSet, WELL_KNOWN};
 
 /// A range of the buffer that a head's text lies in.
@@ -15,6 +15,13 @@ pub struct Span {
 }
 
 impl Span {
+    /// What lies, or is to lie, at this range.
+    #[inline]
+    pub fn at(range: Range<usize>) -> Span {
+        debug_assert!(range.start <= range.end);
+        Span { start: range.start as u32, len: (range.end - range.start) as u32 }
+    }
+
     /// Whether it is empty.
     pub fn is_empty(self) -> bool {
         self.len == 0
@@ -33,10 +40,9 @@ impl Span {
         Span { start: self.start + from as u32, len: (to - from) as u32 }
     }
 
-    /// Where it lies in `outer`, of which it is a part.
-    pub fn within(self, outer: Span) -> Range<usize> {
-        let start = self.start.saturating_sub(outer.start) as usize;
-        start..start + self.len()
+    /// The range of the arena that it is.
+    pub fn range(self) -> Range<usize> {
+        self.start as usize..self.start as usize + self.len()
     }
 }
 
@@ -328,23 +334,23 @@ impl Headers {
 
     /// Appends a field whose name and value lie in the arena already. For codecs, which have
     /// checked both against RFC 9110 §5.1 and §5.5.
-    #[inline]
     pub fn adopt(&mut self, name: Span, value: Span) {
-        let id = HeaderId::of(self.text(name));
-        self.adopt_known(id, name, value);
-    }
-
-    /// The same, where the codec has looked the name up.
-    #[inline]
-    pub fn adopt_known(&mut self, id: Option<HeaderId>, name: Span, value: Span) {
         let store = self.store_mut();
-        debug_assert_eq!(id, HeaderId::of(store.text(name)));
+        let id = HeaderId::of(store.text(name));
         let gap = name.start as usize + name.len();
         let end = value.start as usize + value.len();
         let is_line = value.start as usize == gap + 2
             && store.arena.get(gap..gap + 2) == Some(b": ")
             && store.arena.get(end..end + 2) == Some(b"\r\n");
         store.push(id, name, value, is_line);
+    }
+
+    /// The same for a codec that has looked the name up, and that interns the text only once it
+    /// has all fields. `is_line`: name and value stand as HTTP/1.1 writes them, with `: ` between
+    /// and CRLF behind.
+    #[inline]
+    pub fn adopt_ahead(&mut self, id: Option<HeaderId>, name: Span, value: Span, is_line: bool) {
+        self.store_mut().push(id, name, value, is_line);
     }
 
     /// How many fields there are.

@@ -123,6 +123,11 @@ impl HeadScan {
         }
     }
 
+    /// Nothing was looked at yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.scanned == 0
+    }
+
     /// How many bytes of empty lines came, where nothing else did. They are forgotten (but stay
     /// counted), and the bytes are to be consumed: a client that sends CRLF behind a body is idle.
     pub(crate) fn skip_blank(&mut self, len: usize) -> Option<usize> {

@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ringgate_core::{
-    Answer, Chunk, ConnectionInfo, Frame, FieldName, IpText, Lease, Limits, NumberText, ReadIo, Receive, RequestHead,
-    Respond, Scheme, Timeouts, Transmit, Upstream, WriteIo,
+    Answer, Chunk, ConnectionInfo, FieldName, Frame, IpText, Lease, Limits, NumberText, ReadIo,
+    Receive, RequestHead, Respond, Scheme, Timeouts, Transmit, Upstream, WriteIo,
 };
 use ringgate_http1::client::{ClientConnection, Settings as NodeSettings};
 use ringgate_http1::server::{ServerConnection, Settings};

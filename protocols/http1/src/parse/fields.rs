@@ -2,44 +2,47 @@
 
 use ringgate_core::{HeaderId, Headers, Span, check_name, find_byte, find_control};
 
-use crate::scan::HeadError;
+use crate::scan::{Bounds, HeadError};
 
-/// Takes the fields of `section` over, from its byte `at` up to the empty line that ends it.
-/// `copy` is the section in the arena.
+/// Takes the fields over that begin at `at`, up to the empty line that ends them; how far that
+/// was. The text is to be interned as the first of these headers, up to there.
 ///
 /// No space before the colon, no folded lines, no control byte but the tab, and CRLF alone ends a
 /// line.
 pub(super) fn adopt(
     headers: &mut Headers,
-    section: &[u8],
-    copy: Span,
-    mut at: usize,
-) -> Result<(), HeadError> {
+    text: &[u8],
+    at: usize,
+    bounds: &Bounds,
+) -> Result<usize, HeadError> {
+    const NAME: HeadError = HeadError::Malformed("header name is not a token");
+    let mut line = at;
     loop {
-        let line = section.get(at..).unwrap_or(&[]);
-        if let [b'\r', b'\n', rest @ ..] = line {
-            return match rest.is_empty() {
-                true => Ok(()),
-                false => Err(HeadError::Malformed("head has a line that is none")),
+        let rest = text.get(line..).unwrap_or(&[]);
+        if let [b'\r', b'\n', ..] = rest {
+            // The empty line does not count.
+            return match line - at > bounds.fields {
+                true => Err(HeadError::TooLarge("too many bytes")),
+                false => Ok(line + 2),
             };
         }
-        const NAME: HeadError = HeadError::Malformed("header name is not a token");
-        // Should the line have none, what is before the next line's is no name either.
-        let colon = find_byte(line, b':').ok_or(NAME)?;
-        let name = &line[..colon];
+        if headers.len() == bounds.count {
+            return Err(HeadError::TooLarge("too many fields"));
+        }
+        // Should this line have none, what is before the next one's is no name either.
+        let colon = find_byte(rest, b':').ok_or(NAME)?;
+        let name = &rest[..colon];
         let id = HeaderId::of(name);
         if id.is_none() {
             check_name(name).map_err(|_| NAME)?;
         }
-        let value = skip_spaces(line, colon + 1);
-        let end = value + line_end(&line[value..])?;
-        let trimmed = trim_spaces(&line[value..end]);
-        headers.adopt_known(
-            id,
-            copy.part(at, at + colon),
-            copy.part(at + value, at + value + trimmed),
-        );
-        at += end + 2;
+        let start = skip_spaces(rest, colon + 1);
+        let end = start + line_end(&rest[start..])?;
+        let trimmed = start + trimmed_len(&rest[start..end]);
+        let is_line = start == colon + 2 && rest[colon + 1] == b' ' && trimmed == end;
+        let span = |from, to| Span::at(line + from..line + to);
+        headers.adopt_ahead(id, span(0, colon), span(start, trimmed), is_line);
+        line += end + 2;
     }
 }
 
@@ -50,7 +53,7 @@ pub(super) fn line_end(text: &[u8]) -> Result<usize, HeadError> {
     match text.get(end..) {
         Some([b'\r', b'\n', ..]) => Ok(end),
         Some([b'\r', ..]) => Err(HeadError::Malformed("CR without LF")),
-        _ => Err(HeadError::Malformed("a control character")),
+        _ => Err(HeadError::Malformed("a line has a control character")),
     }
 }
 
@@ -64,7 +67,7 @@ fn skip_spaces(line: &[u8], mut at: usize) -> usize {
 
 /// How long the text is without spaces at its end.
 #[inline]
-fn trim_spaces(mut text: &[u8]) -> usize {
+fn trimmed_len(mut text: &[u8]) -> usize {
     while let [rest @ .., b' ' | b'\t'] = text {
         text = rest;
     }

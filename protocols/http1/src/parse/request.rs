@@ -8,7 +8,7 @@ use ringgate_core::{
     find_splitting, path, token_len,
 };
 
-use crate::scan::HeadError;
+use crate::scan::{Bounds, HeadError};
 
 use super::framing::Framing;
 use super::target::{self, Path};
@@ -24,21 +24,27 @@ pub(crate) struct ParsedRequest {
     pub(crate) expects_continue: bool,
 }
 
-/// Parses a whole head, from its first line to its empty line.
-pub(crate) fn request(bytes: &[u8], scheme: Scheme) -> Result<ParsedRequest, HeadError> {
-    let Line { method, target, version, end } = line(bytes)?;
+/// Parses the head that `bytes` begin with; it, and where it ends.
+pub(crate) fn request(
+    bytes: &[u8],
+    scheme: Scheme,
+    bounds: &Bounds,
+) -> Result<(ParsedRequest, usize), HeadError> {
+    let Line { method, target, version, end: line } = line(bytes)?;
+    if line > bounds.line + 2 {
+        return Err(HeadError::LineTooLong);
+    }
     let mut head = RequestHead::new(Method::Get, version, scheme);
-    let copy = head.headers.intern(bytes);
-    fields::adopt(&mut head.headers, bytes, copy, end)?;
+    let end = fields::adopt(&mut head.headers, bytes, line, bounds)?;
+    // Spans are ranges of `bytes` from here on.
+    head.headers.intern(&bytes[..end]);
     head.set_method(method);
     let facts = Facts::of(&head.headers, version)?;
-    let target = Text { span: copy.part(target.start, target.end), text: &bytes[target] };
-    let host = head
-        .headers
-        .span(HeaderId::Host)
-        .map(|span| Text { span, text: &bytes[span.within(copy)] });
+    let target = Text { text: &bytes[target.clone()], span: Span::at(target) };
+    let host =
+        head.headers.span(HeaderId::Host).map(|span| Text { span, text: &bytes[span.range()] });
     set_target(&mut head, method, target, host)?;
-    finish(head, facts)
+    Ok((finish(head, facts)?, end))
 }
 
 /// A request line, taken apart.

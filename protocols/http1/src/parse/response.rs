@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use ringgate_core::{BodyLength, HeaderId, ResponseHead};
+use ringgate_core::{BodyLength, HeaderId, ResponseHead, Span};
 
-use crate::scan::HeadError;
+use crate::scan::{Bounds, HeadError};
 
 use super::framing::Framing;
 use super::{elements, fields};
@@ -30,14 +30,23 @@ pub(crate) struct ParsedResponse {
     pub(crate) keep_alive: bool,
 }
 
-/// Parses a whole head; `to_head`: it answers a HEAD request.
-pub(crate) fn response(bytes: &[u8], to_head: bool) -> Result<ParsedResponse, HeadError> {
-    let Line { status, modern, reason, end } = line(bytes)?;
+/// Parses the head that `bytes` begin with; it, and where it ends. `to_head`: it answers a HEAD
+/// request.
+pub(crate) fn response(
+    bytes: &[u8],
+    to_head: bool,
+    bounds: &Bounds,
+) -> Result<(ParsedResponse, usize), HeadError> {
+    let Line { status, modern, reason, end: line } = line(bytes)?;
+    if line > bounds.line + 2 {
+        return Err(HeadError::LineTooLong);
+    }
     let mut head = ResponseHead::new(status);
-    let copy = head.headers.intern(bytes);
-    fields::adopt(&mut head.headers, bytes, copy, end)?;
-    head.set_reason_span(copy.part(reason.start, reason.end));
-    finish(head, modern, to_head)
+    let end = fields::adopt(&mut head.headers, bytes, line, bounds)?;
+    // Spans are ranges of `bytes` from here on.
+    head.headers.intern(&bytes[..end]);
+    head.set_reason_span(Span::at(reason));
+    Ok((finish(head, modern, to_head)?, end))
 }
 
 /// A status line, taken apart.

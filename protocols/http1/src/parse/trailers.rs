@@ -2,7 +2,7 @@
 
 use ringgate_core::{HeaderId, Headers};
 
-use crate::scan::HeadError;
+use crate::scan::{Bounds, HeadError};
 
 use super::fields;
 
@@ -10,13 +10,14 @@ use super::fields;
 /// (RFC 9110 §6.5.1) are left out; those that frame messages have no other purpose than to
 /// confuse somebody, and are refused.
 pub(crate) fn trailers(bytes: &[u8], count: usize) -> Result<Headers, HeadError> {
-    let lines = memchr::memchr_iter(b'\n', bytes).count().saturating_sub(1);
-    if lines > count {
-        return Err(HeadError::TooLarge("too many trailers"));
-    }
     let mut headers = Headers::new();
-    let copy = headers.intern(bytes);
-    fields::adopt(&mut headers, bytes, copy, 0)?;
+    // Their bytes were counted as they came.
+    let bounds = Bounds { line: 0, fields: usize::MAX, count };
+    let end = fields::adopt(&mut headers, bytes, 0, &bounds)?;
+    if end != bytes.len() {
+        return Err(HeadError::Malformed("trailers have a line that is none"));
+    }
+    headers.intern(bytes);
     if [HeaderId::ContentLength, HeaderId::TransferEncoding, HeaderId::Connection]
         .iter()
         .any(|id| headers.has(*id))

@@ -1,71 +1,68 @@
-//! Searches over eight bytes at a time, for texts so short that a call to `memchr` costs more than
-//! what it finds.
+//! Searches for texts so short that a call to `memchr` costs more than what it finds.
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = ONES << 7;
+/// Bytes that are looked at together. The compiler makes vector instructions of it.
+const BLOCK: usize = 16;
 
-/// The high bit of each byte below `bound`, which is at most 0x80. No byte disturbs its neighbour.
-#[inline]
-const fn below(word: u64, bound: u8) -> u64 {
-    let reaches = (word & !HIGHS) + (0x80 - bound as u64) * ONES;
-    !(reaches | word) & HIGHS
+/// One byte of ones for each byte of the block that is looked for.
+#[inline(always)]
+fn marks(block: &[u8; BLOCK], is_sought: impl Fn(u8) -> bool) -> u128 {
+    let mut marks = [0; BLOCK];
+    for (mark, byte) in marks.iter_mut().zip(block) {
+        *mark = if is_sought(*byte) { 0xff } else { 0 };
+    }
+    u128::from_le_bytes(marks)
 }
 
-/// The high bit of each byte that is this one, which is below 0x80.
-#[inline]
-const fn equal(word: u64, byte: u8) -> u64 {
-    below(word ^ byte as u64 * ONES, 1)
-}
-
-/// The position of the first byte whose high bit `marks` sets; all of a word's bits at once.
-#[inline]
-fn find(text: &[u8], marks: impl Fn(u64) -> u64) -> Option<usize> {
-    let (words, rest) = text.as_chunks();
-    for (i, word) in words.iter().enumerate() {
-        let found = marks(u64::from_le_bytes(*word));
+/// The position of the first byte that is looked for. `is_sought` has no branches, or it is slow.
+#[inline(always)]
+fn find(text: &[u8], is_sought: impl Fn(u8) -> bool) -> Option<usize> {
+    let (blocks, rest) = text.as_chunks();
+    for (i, block) in blocks.iter().enumerate() {
+        let found = marks(block, &is_sought);
         if found != 0 {
-            return Some(i * 8 + found.trailing_zeros() as usize / 8);
+            return Some(i * BLOCK + found.trailing_zeros() as usize / 8);
         }
     }
-    let at = words.len() * 8;
-    for (i, byte) in rest.iter().enumerate() {
-        if marks(u64::from(*byte)) & 0x80 != 0 {
-            return Some(at + i);
-        }
+    if rest.is_empty() {
+        return None;
     }
-    None
+    if let Some(last) = text.last_chunk() {
+        // Its front was looked at before, and nothing found.
+        let found = marks(last, &is_sought);
+        return (found != 0).then(|| text.len() - BLOCK + found.trailing_zeros() as usize / 8);
+    }
+    rest.iter().position(|byte| is_sought(*byte))
 }
 
 /// The first control byte other than the tab: what a field's value must not have, and what ends
 /// its line.
 #[inline]
 pub fn find_control(text: &[u8]) -> Option<usize> {
-    find(text, |word| (below(word, 0x20) & !equal(word, b'\t')) | equal(word, 0x7f))
+    find(text, |byte| (byte < 0x20) & (byte != b'\t') | (byte == 0x7f))
 }
 
 /// The first byte that is not visible ASCII.
 #[inline]
 pub fn find_invisible(text: &[u8]) -> Option<usize> {
-    find(text, |word| below(word, 0x21) | equal(word, 0x7f) | word & HIGHS)
+    find(text, |byte| (byte < 0x21) | (byte > 0x7e))
 }
 
 /// The first byte that could end the line that it stands in, or split it: space, control bytes.
 #[inline]
 pub fn find_splitting(text: &[u8]) -> Option<usize> {
-    find(text, |word| below(word, 0x21) | equal(word, 0x7f))
+    find(text, |byte| (byte < 0x21) | (byte == 0x7f))
 }
 
-/// The first byte that is this one, which is ASCII.
+/// The first byte that is this one.
 #[inline]
 pub fn find_byte(text: &[u8], byte: u8) -> Option<usize> {
-    debug_assert!(byte.is_ascii());
-    find(text, |word| equal(word, byte))
+    find(text, |this| this == byte)
 }
 
-/// The first byte that is one of these two, which are ASCII.
+/// The first byte that is one of these two.
 #[inline]
 pub(crate) fn find_either(text: &[u8], one: u8, other: u8) -> Option<usize> {
-    find(text, |word| equal(word, one) | equal(word, other))
+    find(text, |byte| (byte == one) | (byte == other))
 }
 
 #[cfg(test)]
@@ -85,7 +82,7 @@ mod tests {
         for (find, is_found) in rules {
             for around in [b'a', b'!', b'~'] {
                 for byte in 0..=255 {
-                    for len in 1..20 {
+                    for len in 1..40 {
                         for at in 0..len {
                             let mut text = vec![around; len];
                             text[at] = byte;
