@@ -1,26 +1,31 @@
-//! Searches for texts so short that a call to `memchr` costs more than what it finds.
+//! Searches over eight bytes at a time, for texts so short that a call to `memchr` costs more than
+//! what it finds.
 
-/// Bytes that are looked at together. The compiler makes vector instructions of it.
-const BLOCK: usize = 16;
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+const HIGHS: u64 = ONES << 7;
 
-/// One byte of ones for each byte of the block that is looked for.
-#[inline(always)]
-fn marks(block: &[u8; BLOCK], is_sought: impl Fn(u8) -> bool) -> u128 {
-    let mut marks = [0; BLOCK];
-    for (mark, byte) in marks.iter_mut().zip(block) {
-        *mark = if is_sought(*byte) { 0xff } else { 0 };
-    }
-    u128::from_le_bytes(marks)
+/// The high bit of the first byte below `bound`, which is ASCII. Bits behind that one mean nothing:
+/// the subtraction borrows from there.
+#[inline]
+const fn below(word: u64, bound: u8) -> u64 {
+    word.wrapping_sub(bound as u64 * ONES) & !word & HIGHS
 }
 
-/// The position of the first byte that is looked for. `is_sought` has no branches, or it is slow.
-#[inline(always)]
-fn find(text: &[u8], is_sought: impl Fn(u8) -> bool) -> Option<usize> {
-    let (blocks, rest) = text.as_chunks();
-    for (i, block) in blocks.iter().enumerate() {
-        let found = marks(block, &is_sought);
-        if found != 0 {
-            return Some(i * BLOCK + found.trailing_zeros() as usize / 8);
+/// The same for the first byte that is this one.
+#[inline]
+const fn equal(word: u64, byte: u8) -> u64 {
+    let differs = word ^ (byte as u64 * ONES);
+    differs.wrapping_sub(ONES) & !differs & HIGHS
+}
+
+/// The position of the first byte that `mark` sets the high bit of, as the functions above do.
+#[inline]
+fn find(text: &[u8], mark: impl Fn(u64) -> u64) -> Option<usize> {
+    let first = |marks: u64| (marks != 0).then(|| marks.trailing_zeros() as usize / 8);
+    let (words, rest) = text.as_chunks();
+    for (i, word) in words.iter().enumerate() {
+        if let Some(at) = first(mark(u64::from_le_bytes(*word))) {
+            return Some(i * 8 + at);
         }
     }
     if rest.is_empty() {
@@ -28,41 +33,47 @@ fn find(text: &[u8], is_sought: impl Fn(u8) -> bool) -> Option<usize> {
     }
     if let Some(last) = text.last_chunk() {
         // Its front was looked at before, and nothing found.
-        let found = marks(last, &is_sought);
-        return (found != 0).then(|| text.len() - BLOCK + found.trailing_zeros() as usize / 8);
+        return first(mark(u64::from_le_bytes(*last))).map(|at| text.len() - 8 + at);
     }
-    rest.iter().position(|byte| is_sought(*byte))
+    rest.iter().position(|byte| mark(u64::from(*byte)) & 0x80 != 0)
 }
 
 /// The first control byte other than the tab: what a field's value must not have, and what ends
 /// its line.
 #[inline]
 pub fn find_control(text: &[u8]) -> Option<usize> {
-    find(text, |byte| (byte < 0x20) & (byte != b'\t') | (byte == 0x7f))
+    let mut from = 0;
+    loop {
+        let found = find(&text[from..], |word| below(word, 0x20) | equal(word, 0x7f))?;
+        if text[from + found] != b'\t' {
+            return Some(from + found);
+        }
+        from += found + 1;
+    }
 }
 
 /// The first byte that is not visible ASCII.
 #[inline]
 pub fn find_invisible(text: &[u8]) -> Option<usize> {
-    find(text, |byte| (byte < 0x21) | (byte > 0x7e))
+    find(text, |word| below(word, 0x21) | equal(word, 0x7f) | word & HIGHS)
 }
 
 /// The first byte that could end the line that it stands in, or split it: space, control bytes.
 #[inline]
 pub fn find_splitting(text: &[u8]) -> Option<usize> {
-    find(text, |byte| (byte < 0x21) | (byte == 0x7f))
+    find(text, |word| below(word, 0x21) | equal(word, 0x7f))
 }
 
 /// The first byte that is this one.
 #[inline]
 pub fn find_byte(text: &[u8], byte: u8) -> Option<usize> {
-    find(text, |this| this == byte)
+    find(text, |word| equal(word, byte))
 }
 
 /// The first byte that is one of these two.
 #[inline]
 pub(crate) fn find_either(text: &[u8], one: u8, other: u8) -> Option<usize> {
-    find(text, |byte| (byte == one) | (byte == other))
+    find(text, |word| equal(word, one) | equal(word, other))
 }
 
 #[cfg(test)]

@@ -57,6 +57,7 @@ pub(super) fn line_end(text: &[u8]) -> Result<usize, HeadError> {
     }
 }
 
+/// Where the value begins.
 #[inline]
 fn skip_spaces(line: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t') = line.get(at) {
@@ -67,9 +68,10 @@ fn skip_spaces(line: &[u8], mut at: usize) -> usize {
 
 /// How long the text is without spaces at its end.
 #[inline]
-fn trimmed_len(mut text: &[u8]) -> usize {
-    while let [rest @ .., b' ' | b'\t'] = text {
-        text = rest;
+fn trimmed_len(text: &[u8]) -> usize {
+    let mut len = text.len();
+    while let Some(b' ' | b'\t') = text.get(len.wrapping_sub(1)) {
+        len -= 1;
     }
-    text.len()
+    len
 }
