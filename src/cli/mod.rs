@@ -84,18 +84,13 @@ pub fn main() -> ExitCode {
 }
 
 fn run(options: RunOptions) -> ExitCode {
-    match start(options) {
+    match crate::control::run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("ringgate: {error}");
             ExitCode::FAILURE
         }
     }
-}
-
-/// Starts the gateway and returns when it has drained.
-fn start(_options: RunOptions) -> Result<(), Box<dyn std::error::Error>> {
-    Err("this build has no gateway to run".into())
 }
 
 #[cfg(test)]

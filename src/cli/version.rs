@@ -53,8 +53,12 @@ fn target() -> String {
 }
 
 /// The I/O engine that `engine: auto` would choose here.
-fn engine() -> &'static str {
-    "unknown"
+fn engine() -> String {
+    use ringgate_io::{EngineChoice, EngineSpec, probe};
+    match probe(EngineChoice::Auto, &EngineSpec::default()) {
+        Ok(engine) => engine.to_string(),
+        Err(error) => format!("none: {error}"),
+    }
 }
 
 fn kernel() -> String {

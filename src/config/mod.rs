@@ -20,6 +20,7 @@ pub mod resources;
 mod scalar;
 pub mod schema;
 mod semantics;
+pub mod store;
 mod values;
 mod yaml;
 

@@ -41,6 +41,24 @@ pub struct Resources {
 pub type Changes = Vec<(Kind, Changed)>;
 
 impl Resources {
+    /// The line that a resource begins at; 0 where there is none of that id.
+    pub fn line(&self, kind: Kind, id: &str) -> u32 {
+        macro_rules! line_in {
+            ($($kind:ident: $collection:ident),+ $(,)?) => {
+                match kind {
+                    $(Kind::$kind => self.$collection.entry(id).map_or(0, |entry| entry.line),)+
+                    Kind::Credential => 0,
+                }
+            };
+        }
+        line_in!(
+            Route: routes, Service: services, Upstream: upstreams, Consumer: consumers,
+            ConsumerGroup: consumer_groups, PluginConfig: plugin_configs,
+            GlobalRule: global_rules, Ssl: ssls, StreamRoute: stream_routes, Proto: protos,
+            PluginMetadata: plugin_metadata, Secret: secrets,
+        )
+    }
+
     /// What is different from `old`. Objects that are not take over the old pointers.
     pub fn diff(&mut self, old: &Resources) -> Changes {
         let changes = vec![

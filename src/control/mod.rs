@@ -2,6 +2,13 @@
 //! place where a plan is built.
 
 pub mod admin;
+mod configuration;
+mod demo;
 pub mod dns;
+mod gateway;
 pub mod health;
+mod inspect;
+mod startup;
 pub mod watch;
+
+pub use gateway::run;

@@ -50,6 +50,8 @@ pub(super) fn request_head(
     via: bool,
 ) {
     strip_hop_by_hop(&mut head.headers);
+    // The gateway asks its client for the body itself.
+    head.headers.remove(b"expect");
     let believed = !trusted.is_empty() && is_trusted(trusted, peer);
     let peer = Text::of(peer.to_canonical());
     let client = Text::of(connection.peer.ip().to_canonical());
@@ -110,6 +112,12 @@ pub(super) fn host(head: &mut RequestHead, upstream: &Upstream, node: &Endpoint)
         // Checked when the plan was built.
         let _ = head.headers.set(b"Host", authority.as_bytes());
     }
+}
+
+/// Prepares a node's 101 for the client: the codec says `Connection: upgrade`.
+pub(super) fn switching_head(head: &mut ResponseHead) {
+    strip_hop_by_hop(&mut head.headers);
+    let _ = head.headers.set(b"Upgrade", b"websocket");
 }
 
 /// Prepares a node's head for the client.

@@ -214,10 +214,11 @@ impl Attempt<'_> {
         let (mut sent, mut got) = (Moved::default(), Moved::default());
         let turns = Turns::new(cx);
         let answer = async {
-            let head = self.final_head(&mut down, client).await.map_err(stale)?;
+            let mut head = self.first_head(&mut down, client).await.map_err(stale)?;
             self.observe(&mut *turns.take().await, &head, opened);
             if head.status == 101 {
                 upgrade::verify(request.head, &head)?;
+                forward::switching_head(&mut head);
                 self.progress.answered.set(true);
                 turns.take().await.outcome.status = 101;
                 client.head(head, false).await?;
@@ -286,6 +287,21 @@ impl Attempt<'_> {
         // A node that refuses quickly is not a fast one.
         let cost = begun.elapsed().max(FAILURE_COST);
         self.upstream.balancer.observe(self.node, cost, Instant::now());
+    }
+
+    /// The node's final head, within the route's `per_try_timeout`.
+    async fn first_head<S: Respond>(
+        &self,
+        down: &mut impl Answer,
+        client: &mut S,
+    ) -> Result<ResponseHead, Fault> {
+        let Some(limit) = self.route.per_try_timeout else {
+            return self.final_head(down, client).await;
+        };
+        ringgate_io::within(limit, self.final_head(down, client)).await.unwrap_or_else(|_| {
+            let detail = format!("no answer within per_try_timeout ({limit:?})");
+            Err(Fault::new(Code::UpstreamReadTimeout, detail))
+        })
     }
 
     /// The node's final head; interim ones go straight to the client.

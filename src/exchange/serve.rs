@@ -126,7 +126,12 @@ async fn before_proxy<R: Receive>(
         };
         request.body = RequestBody::Whole(whole);
     }
-    Ok(if cx.route.is_none() { Verdict::Reply(answer::route_not_found()) } else { Verdict::Next })
+    Ok(match cx.route {
+        Some(_) => Verdict::Next,
+        // About the gateway itself, not about one of its routes (RFC 9110 §9.3.7).
+        None if head.path() == b"*" => Verdict::Reply(answer::options()),
+        None => Verdict::Reply(answer::route_not_found()),
+    })
 }
 
 /// Sends an answer that was made here, through the response phases.

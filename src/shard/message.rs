@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringgate_io::Engine;
-use tokio::sync::oneshot;
 
 use crate::config::plan::Plan;
 use crate::telemetry::Snapshot;
@@ -14,9 +13,9 @@ pub enum Message {
     /// Serve this plan from now on; answered with its generation once it is in force.
     Adopt(Arc<Plan>, flume::Sender<(usize, u64)>),
     /// Tell the counters.
-    Snapshot(oneshot::Sender<Snapshot>),
+    Snapshot(flume::Sender<Snapshot>),
     /// Tell how it is.
-    Status(oneshot::Sender<ShardStatus>),
+    Status(flume::Sender<ShardStatus>),
     /// Take no new connections, end idle ones, and end when the others have ended or the time is
     /// over.
     Drain(Duration),

@@ -8,6 +8,8 @@ mod message;
 mod nodes;
 mod observe;
 mod plan;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::any::{Any, TypeId};
@@ -24,7 +26,7 @@ pub use connections::Connections;
 pub use message::{Message, ShardStatus};
 pub use nodes::PooledNodes;
 pub use plan::PlanSlot;
-pub use worker::{ShardHandle, ShardSpec, Worker};
+pub use worker::{AccessLogMaker, ShardHandle, ShardSpec, Worker};
 
 use crate::config::plan::{Consumer, Plan, Route, Upstream};
 use crate::plugin::Chain;

@@ -17,7 +17,7 @@ use crate::telemetry::{Counter, ShardMetrics};
 use crate::upstream::pool::{Full, Grant, Pool, PoolLimits};
 
 /// A connection to a node.
-pub type NodeConnection = ClientConnection<Reader, Writer>;
+pub(super) type NodeConnection = ClientConnection<Reader, Writer>;
 
 /// Pools of a shard; beyond this many, empty ones are dropped first.
 const POOLS_SWEEP: usize = 1024;

@@ -4,7 +4,8 @@ use std::io;
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use ringgate_io::{EngineChoice, EngineSpec, Listener};
 use super::{Message, PlanSlot, Settings, Shard, ShardStatus, http};
 use crate::config::plan::Plan;
 use crate::listener::ListenerSet;
-use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::access_log::{AccessLog, BLOCK_AFTER};
 use crate::telemetry::{Counter, error_log};
 
 /// Messages that may wait for a shard.
@@ -28,6 +29,9 @@ const MAILBOX: usize = 1024;
 const RESTART: Duration = Duration::from_millis(100);
 /// How often a draining shard looks whether it is empty.
 const DRAIN_LOOK: Duration = Duration::from_millis(100);
+
+/// Makes a shard's end of the access log.
+pub type AccessLogMaker = Box<dyn Fn() -> AccessLog + Send + Sync>;
 
 /// What all shards of a worker are started with.
 pub struct ShardSpec {
@@ -44,18 +48,19 @@ pub struct ShardSpec {
     /// Where plans go that no request needs any more.
     pub retired: flume::Sender<Arc<Plan>>,
     /// Makes a shard's end of the access log.
-    pub access_log: Option<Box<dyn Fn(usize) -> AccessLog + Send + Sync>>,
+    pub access_log: Option<AccessLogMaker>,
 }
 
 /// A shard, as other threads see it.
 pub struct ShardHandle {
     mailbox: Mutex<Sender<Message>>,
+    restarts: AtomicU64,
 }
 
 impl ShardHandle {
     /// Puts a message into the shard's mailbox; whether it was taken.
     pub fn send(&self, message: Message) -> bool {
-        let mailbox = self.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let mailbox = lock(&self.mailbox);
         mailbox.try_send(message).is_ok()
     }
 }
@@ -64,7 +69,7 @@ impl ShardHandle {
 pub struct Worker {
     spec: Arc<ShardSpec>,
     shards: Vec<Arc<ShardHandle>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What a shard says while it starts.
@@ -78,18 +83,19 @@ impl Worker {
     pub fn start(spec: ShardSpec) -> io::Result<Worker> {
         let spec = Arc::new(spec);
         let (started, starting) = flume::unbounded();
-        let mut worker = Worker { spec: spec.clone(), shards: Vec::new(), threads: Vec::new() };
+        let (mut shards, mut threads) = (Vec::new(), Vec::new());
         for index in 0..spec.cpus.len() {
             let (sender, receiver) = ringgate_io::mailbox(MAILBOX)?;
-            let handle = Arc::new(ShardHandle { mailbox: Mutex::new(sender) });
+            let handle =
+                Arc::new(ShardHandle { mailbox: Mutex::new(sender), restarts: AtomicU64::new(0) });
             let thread = Supervised {
                 index,
                 spec: spec.clone(),
                 handle: handle.clone(),
                 started: started.clone(),
             };
-            worker.shards.push(handle);
-            worker.threads.push(
+            shards.push(handle);
+            threads.push(
                 std::thread::Builder::new()
                     .name(format!("shard-{index}"))
                     .spawn(move || thread.run(receiver))?,
@@ -105,12 +111,17 @@ impl Worker {
                 Err(_) => return Err(io::Error::other("a shard ended while it started")),
             }
         }
-        Ok(worker)
+        Ok(Worker { spec, shards, threads: Mutex::new(threads) })
     }
 
     /// The shards.
     pub fn shards(&self) -> &[Arc<ShardHandle>] {
         &self.shards
+    }
+
+    /// How often a shard was started again.
+    pub fn restarts(&self, shard: usize) -> u64 {
+        self.shards.get(shard).map_or(0, |shard| shard.restarts.load(Relaxed))
     }
 
     /// The listening sockets.
@@ -141,11 +152,12 @@ impl Worker {
     }
 
     /// Lets every shard end what has begun, and returns when they have ended.
-    pub fn drain(self, within: Duration) {
+    pub fn drain(&self, within: Duration) {
         for shard in &self.shards {
             shard.send(Message::Drain(within));
         }
-        for thread in self.threads {
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        for thread in threads {
             // A shard's panic was caught and written inside.
             let _ = thread.join();
         }
@@ -180,8 +192,7 @@ impl Supervised {
                 Some(receiver) => receiver,
                 None => match ringgate_io::mailbox(MAILBOX) {
                     Ok((sender, receiver)) => {
-                        let lock = self.handle.mailbox.lock();
-                        *lock.unwrap_or_else(PoisonError::into_inner) = sender;
+                        *lock(&self.handle.mailbox) = sender;
                         receiver
                     }
                     Err(error) => {
@@ -262,6 +273,7 @@ impl Supervised {
     }
 
     fn died(&self, reason: &str) {
+        self.handle.restarts.fetch_add(1, Relaxed);
         error_log::error(
             "shard",
             "shard died",
@@ -272,7 +284,7 @@ impl Supervised {
     fn build_shard(&self) -> Rc<Shard> {
         let spec = &*self.spec;
         let plan = PlanSlot::new(spec.plan.load_full(), spec.retired.clone());
-        let access_log = spec.access_log.as_ref().map(|make| make(self.index));
+        let access_log = spec.access_log.as_ref().map(|make| make());
         let shard = Shard::new(self.index, spec.settings.clone(), plan, access_log);
         let weak = Rc::downgrade(&shard);
         let index = self.index;
@@ -316,13 +328,22 @@ impl Supervised {
     }
 }
 
-/// What a shard does once a second: looks after idle connections to nodes, and its log.
+/// What a shard does beside its connections: lets log lines go, looks after idle connections to
+/// nodes.
 async fn keep_house(shard: Rc<Shard>) {
+    let mut swept = Instant::now();
     loop {
-        ringgate_io::sleep(Shard::SWEEP).await;
-        shard.nodes.sweep(Instant::now());
+        ringgate_io::sleep(BLOCK_AFTER).await;
         shard.flush_logs(false);
+        if swept.elapsed() >= Shard::SWEEP {
+            swept = Instant::now();
+            shard.nodes.sweep(swept);
+        }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a panic said.

@@ -18,7 +18,7 @@ use crate::upstream::node::{Node, Question, Resolved};
 use crate::upstream::registry::Registry;
 
 /// Addresses that names resolved to.
-pub type Answers = HashMap<Question, Arc<[Resolved]>>;
+pub(super) type Answers = HashMap<Question, Arc<[Resolved]>>;
 
 /// Nodes, how one of them is chosen, and how it is spoken to.
 pub struct Upstream {
@@ -129,6 +129,9 @@ impl Upstream {
         answers: &Answers,
         registry: &Registry,
     ) -> Result<Upstream, ConfigError> {
+        if raw.scheme != UpstreamScheme::Http {
+            return Err(ConfigError::at("scheme", "only http is served by this version"));
+        }
         let nodes = Self::nodes(raw)?;
         let known = |question: &Question| answers.get(question).map(|answers| &**answers);
         let endpoints = expand(&id, &nodes, known, registry).endpoints;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Id, Labels, Plugins, Timeout, Upstream, enabled};
 
 /// A route: which requests, through which plugins, to which upstream.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)] // APISIX's names
 pub struct Route {

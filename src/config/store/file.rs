@@ -1,0 +1,33 @@
+//! The file store: one file of resources, read again when it changes.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{self, Checks, Problems, ResourceFile, Resources};
+
+/// A resource file.
+#[derive(Debug, Clone)]
+pub struct FileStore {
+    path: PathBuf,
+}
+
+impl FileStore {
+    /// The store of a file that may not be there yet.
+    pub fn new(path: PathBuf) -> FileStore {
+        FileStore { path }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads and checks the file. One that is not there has no resources.
+    pub fn load(&self, checks: &Checks<'_>) -> Result<Resources, Problems> {
+        if !self.path.exists() {
+            return Ok(Resources::default());
+        }
+        let text = config::read(&self.path)?;
+        let name = self.path.to_string_lossy();
+        ResourceFile::parse(&name, &text, &config::process_environment, checks)
+    }
+}

@@ -1,0 +1,248 @@
+//! `ringgate run`: starts everything in order, follows changes and signals, and ends in order.
+
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch as watch_channel};
+
+use super::admin::{self, AdminState, Bounds, key};
+use super::configuration::{Configuration, Running, demo_route};
+use super::dns::{self, DnsConfig, Resolver};
+use super::health::HealthChecks;
+use super::inspect::Gateway;
+use super::watch::Watcher;
+use super::{demo, startup};
+use crate::cli::RunOptions;
+use crate::config::bootstrap::{Bootstrap, unsupported};
+use crate::config::plan::Ingredients;
+use crate::config::store::FileStore;
+use crate::config::{Checks, Problems};
+use crate::disk::DiskTier;
+use crate::listener::{self, Inherited};
+use crate::shard::{ShardSpec, Worker};
+use crate::telemetry::error_log;
+use crate::telemetry::report::Reporter;
+
+/// Series of plugins' metrics per metric, in the process.
+const SERIES: usize = 10_000;
+/// How long the logs may take to be written at the end.
+const LAST_LINES: Duration = Duration::from_secs(2);
+/// Changes of names that wait to be compiled.
+const NAME_UPDATES: usize = 1024;
+
+/// Why the gateway does not start.
+type StartError = Box<dyn Error>;
+
+/// Runs the gateway until a signal ends it, and returns when it has drained.
+///
+/// # Errors
+/// With everything that is wrong with the configuration, or what could not be opened.
+pub fn run(options: &RunOptions) -> Result<(), Box<dyn Error>> {
+    let bootstrap = Bootstrap::load(options.config.as_deref())?;
+    let mut problems = Problems::new();
+    unsupported(&bootstrap).into_iter().for_each(|problem| problems.push(problem));
+    problems.or(())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(options, bootstrap))
+}
+
+/// What of the bootstrap file and the machine resources are checked against.
+fn checks() -> Checks<'static> {
+    Checks::none()
+}
+
+async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartError> {
+    let started = Instant::now();
+    error_log::set_level(startup::level(&bootstrap));
+    let mut inherited = Inherited::take()?;
+    let descriptors = startup::raise_descriptors();
+
+    let demo = if options.demo { Some(demo::bind().await?) } else { None };
+    let store = match &bootstrap.store {
+        crate::config::bootstrap::Store::File { path } => FileStore::new(path.clone()),
+        other => return Err(format!("a store of kind {} is not served yet", other.kind()).into()),
+    };
+    let ingredients = Ingredients {
+        plugins: crate::plugins::REGISTRY,
+        limits: Arc::default(),
+        buffered_body: bootstrap.limits.buffered_body,
+        attributes: bootstrap.plugin_attr.clone(),
+    };
+    let demo_route = demo.as_ref().map(|(_, address)| demo_route(*address));
+    let mut configuration = Configuration::new(store, ingredients, demo_route);
+    let plan = configuration.load(&checks())?.unwrap_or_default();
+
+    let disk = startup::disk(&bootstrap)?;
+    let cpus = startup::cpus(&bootstrap.shards)?;
+    let listeners = bootstrap
+        .listeners
+        .iter()
+        .map(|listener| {
+            listener::open(listener.address, cpus.len(), &mut inherited)
+                .map_err(|error| format!("listen on {}: {error}", listener.address))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    for address in inherited.unused() {
+        error_log::warn(
+            "listener",
+            "unused socket",
+            format_args!("an inherited socket on {address} fits no listener"),
+        );
+    }
+    let (retired, old_plans) = flume::unbounded();
+    // Freeing a large plan takes milliseconds, which no shard and no change should wait for.
+    std::thread::Builder::new()
+        .name("old-plans".into())
+        .spawn(move || old_plans.into_iter().for_each(drop))?;
+    let worker = Arc::new(Worker::start(ShardSpec {
+        settings: startup::settings(&bootstrap, cpus.len(), descriptors),
+        engine: startup::engine(bootstrap.engine),
+        cpus,
+        listeners,
+        plan: ArcSwap::new(plan),
+        retired,
+        access_log: startup::access_log(&bootstrap, disk.as_ref())?,
+    })?);
+
+    let (names, mut resolved) = mpsc::channel(NAME_UPDATES);
+    let resolver = Resolver::new(DnsConfig {
+        resolvers: bootstrap.dns.resolvers.clone(),
+        timeout: bootstrap.dns.timeout,
+        ..DnsConfig::default()
+    });
+    configuration.attach(Running {
+        worker: worker.clone(),
+        health: HealthChecks::new(startup::log_health),
+        names: dns::Watcher::new(Arc::new(resolver), names, startup::log_names),
+    });
+    let gateway = Arc::new(Gateway {
+        worker: worker.clone(),
+        disk: disk.clone(),
+        config: Arc::new(Mutex::new(configuration.state().clone())),
+        draining: AtomicBool::new(false),
+        started,
+    });
+    let (end, ended) = watch_channel::channel(());
+    let key_note = serve_admin(&bootstrap, gateway.clone(), &ended).await?;
+    if let Some((listener, _)) = demo {
+        tokio::spawn(demo::serve(listener));
+    }
+    startup::announce(&bootstrap, &gateway, &key_note).await;
+    // Without a supervisor that listens there is nobody to tell.
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+
+    let mut files = Watcher::new([configuration.store().path().to_path_buf()])?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            changed = files.changed() => {
+                changed?;
+                reload(&mut configuration, &gateway);
+            }
+            _ = hangup.recv() => {
+                if let Some(disk) = &disk {
+                    disk.reopen();
+                }
+                reload(&mut configuration, &gateway);
+            }
+            Some(update) = resolved.recv() => {
+                configuration.resolved(update);
+                store_state(&gateway, &configuration);
+            }
+        }
+    }
+
+    gateway.draining.store(true, Relaxed);
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
+    error_log::info("control", "draining", format_args!("no new connections are taken"));
+    let within = bootstrap.timeouts.shutdown;
+    // The endpoints go on answering meanwhile: draining can be watched.
+    tokio::task::spawn_blocking(move || worker.drain(within)).await?;
+    drop(end);
+    if let Some(disk) = disk {
+        disk.shutdown(LAST_LINES);
+    }
+    error_log::info("control", "ended", format_args!("every connection has ended"));
+    error_log::flush(LAST_LINES);
+    Ok(())
+}
+
+/// Reads the resource file again. What is wrong with it goes to the log, all of it, and what is in
+/// force stays.
+fn reload(configuration: &mut Configuration, gateway: &Gateway) {
+    let begun = Instant::now();
+    match configuration.load(&checks()) {
+        Ok(None) => {}
+        Ok(Some(plan)) => error_log::info(
+            "control",
+            "configuration changed",
+            format_args!("plan {} in force after {:?}", plan.generation, begun.elapsed()),
+        ),
+        Err(problems) => {
+            for problem in problems.iter() {
+                error_log::error("control", "configuration refused", format_args!("{problem}"));
+            }
+        }
+    }
+    store_state(gateway, configuration);
+}
+
+fn store_state(gateway: &Gateway, configuration: &Configuration) {
+    let mut state = gateway.config.lock().unwrap_or_else(PoisonError::into_inner);
+    *state = configuration.state().clone();
+}
+
+/// Serves the Admin address and the metrics address; where the key is.
+async fn serve_admin(
+    bootstrap: &Bootstrap,
+    gateway: Arc<Gateway>,
+    ended: &watch_channel::Receiver<()>,
+) -> Result<String, StartError> {
+    let (mut keys, mut allow, mut note) = (Vec::new(), Vec::new(), String::new());
+    if let Some(admin) = &bootstrap.admin {
+        let environment = std::env::var(key::KEY_VARIABLE).ok();
+        let (first, origin) = key::load(&admin.key_file, environment.as_deref())?;
+        note = match origin {
+            key::Origin::Environment => format!("its key is in ${}", key::KEY_VARIABLE),
+            key::Origin::File(file) => format!("its key is in {}", file.display()),
+            key::Origin::Made(file) => format!("its key was made: {}", file.display()),
+        };
+        keys.push(first);
+        keys.extend(admin.keys.iter().map(startup::admin_key));
+        allow = admin.allow.clone();
+    }
+    let keys = key::Keys::new(keys);
+    if let Some(admin) = &bootstrap.admin {
+        admin::check_exposure(admin.address, &keys)?;
+        if admin.tls.is_some() {
+            return Err("admin.tls is not served by this version".into());
+        }
+    }
+    let state =
+        Arc::new(AdminState { inspect: gateway, keys, allow, reporter: Reporter::new(SERIES) });
+    let mut addresses = Vec::new();
+    if let Some(admin) = &bootstrap.admin {
+        addresses.push((admin.address, admin::admin_router(state.clone())));
+    }
+    if let Some(metrics) = bootstrap.metrics {
+        addresses.push((metrics, admin::metrics_router(state)));
+    }
+    for (address, router) in addresses {
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| format!("listen on {address}: {error}"))?;
+        let mut ended = ended.clone();
+        let ended = async move { while ended.changed().await.is_ok() {} };
+        tokio::spawn(admin::serve(listener, router, Bounds::default(), ended));
+    }
+    Ok(note)
+}

@@ -1,0 +1,120 @@
+//! What the Admin address tells of the running gateway.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::admin::{ConfigState, Inspect, Later, ShardStatus, Status};
+use crate::disk::{Disk, DiskTier};
+use crate::shard::{Message, ShardHandle, Worker};
+use crate::telemetry::report::ProcessFacts;
+use crate::telemetry::{Snapshot, error_log};
+
+/// How long a shard may take to answer; one that is busy for longer is left out.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// The running gateway.
+pub(super) struct Gateway {
+    /// Its shards.
+    pub(super) worker: Arc<Worker>,
+    /// Its disk tier, where something is written.
+    pub(super) disk: Option<Disk>,
+    /// How its configuration is; kept up to date by the control side.
+    pub(super) config: Arc<Mutex<ConfigState>>,
+    /// Whether it is ending.
+    pub(super) draining: AtomicBool,
+    /// When it started.
+    pub(super) started: Instant,
+}
+
+impl Gateway {
+    /// Asks every shard at once and collects what comes in time.
+    async fn ask<T: Send + 'static>(
+        &self,
+        message: impl Fn(flume::Sender<T>) -> Message,
+    ) -> Vec<Option<T>> {
+        let ask = |shard: &Arc<ShardHandle>| {
+            let (reply, answer) = flume::bounded(1);
+            shard.send(message(reply)).then_some(answer)
+        };
+        let answers: Vec<_> = self.worker.shards().iter().map(ask).collect();
+        let deadline = tokio::time::Instant::now() + ANSWER;
+        let mut collected = Vec::new();
+        for answer in answers {
+            collected.push(match answer {
+                Some(answer) => {
+                    match tokio::time::timeout_at(deadline, answer.recv_async()).await {
+                        Ok(Ok(value)) => Some(value),
+                        _ => None,
+                    }
+                }
+                None => None,
+            });
+        }
+        collected
+    }
+
+    fn config(&self) -> ConfigState {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Inspect for Gateway {
+    fn snapshots(&self) -> Later<'_, Vec<Snapshot>> {
+        Box::pin(async { self.ask(Message::Snapshot).await.into_iter().flatten().collect() })
+    }
+
+    fn facts(&self) -> ProcessFacts {
+        let disk = self.disk.as_ref().map(Disk::stats).unwrap_or_default();
+        let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        ProcessFacts {
+            version: env!("CARGO_PKG_VERSION").into(),
+            hostname: hostname.trim().into(),
+            uptime_s: self.started.elapsed().as_secs(),
+            error_log_dropped: error_log::dropped(),
+            disk_lines_lost: disk.lines_lost,
+            disk_errors: disk.errors,
+        }
+    }
+
+    fn status(&self) -> Later<'_, Status> {
+        Box::pin(async {
+            let shards = self.ask(Message::Status).await;
+            let shards: Vec<ShardStatus> = shards
+                .into_iter()
+                .enumerate()
+                .map(|(index, answer)| {
+                    let restarts = self.worker.restarts(index);
+                    match answer {
+                        None => ShardStatus { shard: index, restarts, ..ShardStatus::default() },
+                        Some(answer) => ShardStatus {
+                            shard: index,
+                            cpu: answer.cpu,
+                            engine: answer.engine.kind.to_string(),
+                            engine_reason: answer.engine.reason,
+                            plan_generation: answer.generation,
+                            connections: answer.connections as u64,
+                            restarts,
+                            alive: true,
+                        },
+                    }
+                })
+                .collect();
+            Status {
+                version: env!("CARGO_PKG_VERSION").into(),
+                uptime_s: self.started.elapsed().as_secs(),
+                draining: self.draining.load(Relaxed),
+                connections: shards.iter().map(|shard| shard.connections).sum(),
+                shards,
+                config: self.config(),
+                disk: self.disk.as_ref().map_or("off", Disk::engine).into(),
+                disk_reason: self.disk.as_ref().and_then(Disk::reason).map(str::to_owned),
+            }
+        })
+    }
+
+    /// The shards serve before there is a `Gateway` to ask; what is left is whether it ends.
+    fn ready(&self) -> Result<(), String> {
+        if self.draining.load(Relaxed) { Err("the gateway is draining".into()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,177 @@
+//! The steps of a start: from the bootstrap file to what shards are made with.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use ringgate_io::EngineChoice;
+
+use super::admin::{Inspect, key};
+use super::inspect::Gateway;
+use super::{dns, health};
+use crate::config::bootstrap::{
+    AdminKey, Bootstrap, Engine, Level, LogFormat as FormatSetting, LogTarget, Role, Shards,
+};
+use crate::disk::{Disk, DiskOptions};
+use crate::shard::{AccessLogMaker, Settings};
+use crate::telemetry::access_log::{AccessLog, LogFormat};
+use crate::telemetry::error_log;
+
+/// Of the descriptors, the share that clients may take.
+const CLIENT_SHARE: (u64, u64) = (9, 10);
+/// How long the access log's file may take to open.
+const OPEN: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Raises the limit on descriptors as far as it goes, and tells it.
+pub(super) fn raise_descriptors() -> u64 {
+    rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024)
+}
+
+/// The CPU of each shard.
+pub(super) fn cpus(shards: &Shards) -> Result<Vec<Option<usize>>, String> {
+    // The affinity mask of this process: a container's CPU set, `taskset`.
+    let allowed: Vec<usize> =
+        core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
+    match shards {
+        Shards::Auto if allowed.is_empty() => Ok(vec![None]),
+        Shards::Auto => Ok(allowed.into_iter().map(Some).collect()),
+        // More shards than CPUs share them in turn.
+        Shards::Count(count) => {
+            Ok((0..*count).map(|i| allowed.get(i % allowed.len().max(1)).copied()).collect())
+        }
+        Shards::Cpus(cpus) => match cpus.iter().find(|cpu| !allowed.contains(cpu)) {
+            Some(cpu) => Err(format!(
+                "shards: CPU {cpu} is not among those that this process may use ({allowed:?})"
+            )),
+            None => Ok(cpus.iter().copied().map(Some).collect()),
+        },
+    }
+}
+
+/// What every shard is configured with.
+pub(super) fn settings(bootstrap: &Bootstrap, shards: usize, descriptors: u64) -> Settings {
+    let (part, whole) = CLIENT_SHARE;
+    let share = (descriptors / whole * part) as usize / shards;
+    Settings {
+        limits: bootstrap.limits.clone(),
+        timeouts: bootstrap.timeouts.clone(),
+        trusted: bootstrap.trusted_addresses.clone(),
+        shards,
+        connections: bootstrap.limits.connections.unwrap_or(share.max(1)),
+    }
+}
+
+pub(super) fn engine(engine: Engine) -> EngineChoice {
+    match engine {
+        Engine::Auto => EngineChoice::Auto,
+        Engine::IoUring => EngineChoice::IoUring,
+        Engine::Epoll => EngineChoice::Epoll,
+    }
+}
+
+pub(super) fn level(bootstrap: &Bootstrap) -> error_log::Level {
+    match bootstrap.error_log.level {
+        Level::Debug => error_log::Level::Debug,
+        Level::Info => error_log::Level::Info,
+        Level::Warn => error_log::Level::Warn,
+        Level::Error => error_log::Level::Error,
+    }
+}
+
+pub(super) fn admin_key(admin: &AdminKey) -> key::Key {
+    let role = match admin.role {
+        Role::Admin => key::Role::Admin,
+        Role::Viewer => key::Role::Viewer,
+    };
+    key::Key::new(admin.name.clone(), role, admin.key.clone())
+}
+
+/// Starts the disk side, where something is written to it.
+pub(super) fn disk(bootstrap: &Bootstrap) -> std::io::Result<Option<Disk>> {
+    if bootstrap.access_log.target == LogTarget::Off {
+        return Ok(None);
+    }
+    let disk = Disk::start(&DiskOptions::default())?;
+    if let Some(reason) = disk.reason() {
+        error_log::warn("disk", "fallback", format_args!("a plain thread writes: {reason}"));
+    }
+    Ok(Some(disk))
+}
+
+/// What makes each shard's end of the access log.
+pub(super) fn access_log(
+    bootstrap: &Bootstrap,
+    disk: Option<&Disk>,
+) -> Result<Option<AccessLogMaker>, Box<dyn Error>> {
+    let path = match &bootstrap.access_log.target {
+        LogTarget::Off => return Ok(None),
+        LogTarget::Stdout => "/dev/stdout".into(),
+        LogTarget::Stderr => "/dev/stderr".into(),
+        LogTarget::File(path) => path.clone(),
+    };
+    let Some(disk) = disk.cloned() else {
+        return Ok(None);
+    };
+    let format = match &bootstrap.access_log.format {
+        FormatSetting::Json => LogFormat::compile("json"),
+        FormatSetting::Text(text) => LogFormat::compile(text),
+    };
+    let format = Arc::new(format.map_err(|error| format!("access_log.format: {error}"))?);
+    let path: Arc<std::path::Path> = path.into();
+    disk.open(&path, OPEN)
+        .map_err(|error| format!("access_log.path: {}: {error}", path.display()))?;
+    let disk = Arc::new(disk);
+    Ok(Some(Box::new(move || AccessLog::new(format.clone(), path.clone(), disk.clone()))))
+}
+
+/// Tells what listens, on what, and where the key is.
+pub(super) async fn announce(bootstrap: &Bootstrap, gateway: &Gateway, key_note: &str) {
+    println!("ringgate {}, {}", env!("CARGO_PKG_VERSION"), origin(bootstrap));
+    for (set, listener) in gateway.worker.listeners().iter().zip(&bootstrap.listeners) {
+        println!("listening on {} ({})", set.address, listener.protocol);
+    }
+    let status = gateway.status().await;
+    if let Some(shard) = status.shards.first() {
+        println!("engine: {}: {}", shard.engine, shard.engine_reason);
+    }
+    let cpus: Vec<String> = status
+        .shards
+        .iter()
+        .map(|shard| shard.cpu.map_or_else(|| "any".into(), |cpu| cpu.to_string()))
+        .collect();
+    println!("shards: {} on CPUs {}", status.shards.len(), cpus.join(", "));
+    if let Some(admin) = &bootstrap.admin {
+        println!("Admin API on http://{}; {key_note}", admin.address);
+    }
+    if let Some(metrics) = bootstrap.metrics {
+        println!("metrics on http://{metrics}/metrics");
+    }
+}
+
+fn origin(bootstrap: &Bootstrap) -> String {
+    match &*bootstrap.source.file {
+        "" => "built-in defaults".into(),
+        file => format!("configured by {file}"),
+    }
+}
+
+pub(super) fn log_health(event: health::Event) {
+    match event {
+        health::Event::Changed { upstream, host, address, from, to } => error_log::warn(
+            "health",
+            "node changed",
+            format_args!("{host} ({address}) of upstream {upstream}: {from:?} -> {to:?}"),
+        ),
+        health::Event::NotChecked { upstream, reason } => {
+            error_log::warn("health", "not checked", format_args!("upstream {upstream}: {reason}"));
+        }
+    }
+}
+
+pub(super) fn log_names(event: dns::Event) {
+    match event {
+        dns::Event::Recovered { .. } => {
+            error_log::info("dns", "recovered", format_args!("{event:?}"));
+        }
+        _ => error_log::warn("dns", "name not resolved", format_args!("{event:?}")),
+    }
+}
