@@ -342,7 +342,8 @@ fn every_plugin_has_its_line() {
             continue;
         }
         let file = if path.is_dir() { path.join("mod.rs") } else { path };
-        let text = fs::read_to_string(&file).expect("text");
+        // The folder beside a file of the same name holds its parts.
+        let text = fs::read_to_string(&file).unwrap_or_default();
         // What several plugins share has no kind of its own.
         if code(&text).contains("PluginKind for") {
             assert!(
