@@ -18,24 +18,38 @@ const fn equal(word: u64, byte: u8) -> u64 {
     differs.wrapping_sub(ONES) & !differs & HIGHS
 }
 
-/// The position of the first byte that `mark` sets the high bit of, as the functions above do.
+/// The position, at `at` or behind, of the first byte that `mark` sets the high bit of, as the
+/// functions above do.
+#[inline]
+fn find_from(text: &[u8], mut at: usize, mark: impl Fn(u64) -> u64) -> Option<usize> {
+    while let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk()) {
+        let marks = mark(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return Some(at + marks.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    find_in_rest(text, at, mark)
+}
+
+/// The same for fewer than eight bytes.
+#[inline(never)]
+fn find_in_rest(text: &[u8], at: usize, mark: impl Fn(u64) -> u64) -> Option<usize> {
+    let rest = text.get(at..).filter(|rest| !rest.is_empty())?;
+    if let Some(last) = text.last_chunk() {
+        // What was looked at before is shifted out; the zeros that come in lie behind the text.
+        let seen = 8 - rest.len();
+        let marks = mark(u64::from_le_bytes(*last) >> (8 * seen));
+        let found = marks.trailing_zeros() as usize / 8;
+        return (found < rest.len()).then(|| at + found);
+    }
+    rest.iter().position(|byte| mark(u64::from(*byte)) & 0x80 != 0).map(|found| at + found)
+}
+
+/// The position of the first byte that `mark` sets the high bit of.
 #[inline]
 fn find(text: &[u8], mark: impl Fn(u64) -> u64) -> Option<usize> {
-    let first = |marks: u64| (marks != 0).then(|| marks.trailing_zeros() as usize / 8);
-    let (words, rest) = text.as_chunks();
-    for (i, word) in words.iter().enumerate() {
-        if let Some(at) = first(mark(u64::from_le_bytes(*word))) {
-            return Some(i * 8 + at);
-        }
-    }
-    if rest.is_empty() {
-        return None;
-    }
-    if let Some(last) = text.last_chunk() {
-        // Its front was looked at before, and nothing found.
-        return first(mark(u64::from_le_bytes(*last))).map(|at| text.len() - 8 + at);
-    }
-    rest.iter().position(|byte| mark(u64::from(*byte)) & 0x80 != 0)
+    find_from(text, 0, mark)
 }
 
 /// The first control byte other than the tab: what a field's value must not have, and what ends
@@ -44,11 +58,11 @@ fn find(text: &[u8], mark: impl Fn(u64) -> u64) -> Option<usize> {
 pub fn find_control(text: &[u8]) -> Option<usize> {
     let mut from = 0;
     loop {
-        let found = find(&text[from..], |word| below(word, 0x20) | equal(word, 0x7f))?;
-        if text[from + found] != b'\t' {
-            return Some(from + found);
+        let found = find_from(text, from, |word| below(word, 0x20) | equal(word, 0x7f))?;
+        if text[found] != b'\t' {
+            return Some(found);
         }
-        from += found + 1;
+        from = found + 1;
     }
 }
 

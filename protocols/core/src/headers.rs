@@ -142,6 +142,7 @@ const POOLED: usize = 256;
 const POOLED_ARENA: usize = 16 * 1024;
 
 thread_local! {
+    #[allow(clippy::vec_box)] // the boxes are what is pooled
     static POOL: RefCell<Vec<Box<Store>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -382,10 +383,20 @@ impl Headers {
         self.store().present
     }
 
-    /// Whether a well-known header may be there more than once: never wrong where it says no.
+    /// Every value of a well-known header.
     #[inline]
-    pub fn may_repeat(&self, id: HeaderId) -> bool {
-        self.store().repeated.contains(id)
+    pub fn values(&self, id: HeaderId) -> impl Iterator<Item = &[u8]> {
+        let store = self.store();
+        let (first, most) = match store.slot(id) {
+            None => (0, 0),
+            Some(first) if store.repeated.contains(id) => (first, usize::MAX),
+            Some(first) => (first, 1),
+        };
+        store.entries[first..]
+            .iter()
+            .filter(move |entry| entry.live && entry.id == Some(id))
+            .map(|entry| store.text(entry.value))
+            .take(most)
     }
 
     /// Where the first value of a well-known header lies.

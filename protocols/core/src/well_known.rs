@@ -94,6 +94,7 @@ const fn words(name: &[u8]) -> Words {
 }
 
 /// A name to compare with: bits of `case` are set where a letter may be in upper case.
+#[repr(align(64))] // one line of the cache, and an index is a shift
 struct Key {
     len: usize,
     words: Words,

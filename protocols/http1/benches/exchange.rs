@@ -1,6 +1,8 @@
 //! Heads parsed and written, and whole exchanges, in memory. `examples/exchange.rs` runs the same
 //! exchanges for a profiler.
 
+#![allow(missing_docs)] // the macro makes a function of the group
+
 mod support;
 
 use std::hint::black_box;

@@ -57,8 +57,7 @@ pub fn strip_hop_by_hop(headers: &mut Headers) {
 
 /// Whether there is no `Connection`, or just a usual one.
 fn names_none(headers: &Headers) -> bool {
-    !headers.may_repeat(HeaderId::Connection)
-        && headers.get(HeaderId::Connection).is_none_or(is_usual)
+    headers.values(HeaderId::Connection).all(is_usual)
 }
 
 /// Whether a `Connection` says what most do, and names no field.

@@ -22,7 +22,7 @@ const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Receives an answer.
 pub struct Receiver<R> {
-    input: Input<R>,
+    input: Box<Input<R>>,
     incoming: Incoming,
     link: Rc<Link>,
     settings: Settings,
@@ -38,7 +38,7 @@ pub struct Receiver<R> {
 
 impl<R: ReadIo + 'static> Receiver<R> {
     pub(super) fn new(
-        input: Input<R>,
+        input: Box<Input<R>>,
         link: Rc<Link>,
         settings: Settings,
         to_head: bool,
@@ -68,7 +68,7 @@ impl<R: ReadIo + 'static> Receiver<R> {
 
     /// The reader, where the answer was read whole and nothing is behind it: bytes that nobody
     /// asked for are never taken for the next answer.
-    pub(super) fn into_input(self) -> Option<Input<R>> {
+    pub(super) fn into_input(self) -> Option<Box<Input<R>>> {
         let whole = self.begun
             && self.keep_alive
             && self.incoming.is_read()

@@ -47,7 +47,7 @@ pub(super) fn adopt(
 }
 
 /// Where the CRLF is that ends this text, which has no other control byte but the tab.
-#[inline]
+#[inline(always)]
 pub(super) fn line_end(text: &[u8]) -> Result<usize, HeadError> {
     let end = find_control(text).unwrap_or(text.len());
     match text.get(end..) {

@@ -92,7 +92,6 @@ fn line(bytes: &[u8]) -> Result<Line<'_>, HeadError> {
 #[derive(Default)]
 struct Facts {
     framing: Framing,
-    hosts: usize,
     expects: bool,
     close: bool,
     keep_alive: bool,
@@ -110,29 +109,26 @@ const STATEMENTS: HeaderSet = HeaderSet::of(&[
 impl Facts {
     fn of(headers: &Headers, version: Version) -> Result<Facts, HeadError> {
         let mut facts = Facts::default();
-        if !headers.present().intersects(STATEMENTS) && !headers.may_repeat(HeaderId::Host) {
-            facts.hosts = usize::from(headers.has(HeaderId::Host));
-            return facts.checked(version);
-        }
-        for (id, _, value) in headers.iter_known() {
-            match id {
-                Some(HeaderId::Host) => facts.hosts += 1,
-                Some(HeaderId::ContentLength) => facts.framing.content_length(value)?,
-                Some(HeaderId::TransferEncoding) if version == Version::Http10 => {
+        let values = |id| headers.values(id);
+        if headers.present().intersects(STATEMENTS) {
+            for value in values(HeaderId::ContentLength) {
+                facts.framing.content_length(value)?;
+            }
+            for value in values(HeaderId::TransferEncoding) {
+                if version == Version::Http10 {
                     return Err(HeadError::Malformed("transfer-encoding in HTTP/1.0"));
                 }
-                Some(HeaderId::TransferEncoding) => facts.framing.transfer_encoding(value)?,
-                Some(HeaderId::Expect) => facts.expect(value)?,
-                Some(HeaderId::Connection) => facts.connection(value),
-                _ => {}
+                facts.framing.transfer_encoding(value)?;
+            }
+            for value in values(HeaderId::Expect) {
+                facts.expect(value)?;
+            }
+            for value in values(HeaderId::Connection) {
+                facts.connection(value);
             }
         }
-        facts.checked(version)
-    }
-
-    fn checked(self, version: Version) -> Result<Facts, HeadError> {
-        match (self.hosts, version) {
-            (1, _) | (0, Version::Http10) => Ok(self),
+        match (values(HeaderId::Host).count(), version) {
+            (1, _) | (0, Version::Http10) => Ok(facts),
             (0, _) => Err(HeadError::Malformed("no host")),
             _ => Err(HeadError::Malformed("several hosts")),
         }

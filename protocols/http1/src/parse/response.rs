@@ -99,21 +99,19 @@ fn finish(
     let mut framing = Framing::default();
     let mut close = false;
     let mut keep_alive = false;
-    for (id, _, value) in head.headers.iter_known() {
-        match id {
-            Some(HeaderId::ContentLength) => framing.content_length(value)?,
-            Some(HeaderId::TransferEncoding) if !modern => {
-                return Err(HeadError::Malformed("transfer-encoding in HTTP/1.0"));
-            }
-            Some(HeaderId::TransferEncoding) => framing.transfer_encoding(value)?,
-            Some(HeaderId::Connection) => {
-                for option in elements(value) {
-                    close |= option.eq_ignore_ascii_case(b"close");
-                    keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-                }
-            }
-            _ => {}
+    let values = |id| head.headers.values(id);
+    for value in values(HeaderId::ContentLength) {
+        framing.content_length(value)?;
+    }
+    for value in values(HeaderId::TransferEncoding) {
+        if !modern {
+            return Err(HeadError::Malformed("transfer-encoding in HTTP/1.0"));
         }
+        framing.transfer_encoding(value)?;
+    }
+    for option in values(HeaderId::Connection).flat_map(elements) {
+        close |= option.eq_ignore_ascii_case(b"close");
+        keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
     }
     let told = framing.length()?;
     let bodiless = head.status < 200 || head.status == 204;
