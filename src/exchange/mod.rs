@@ -15,6 +15,6 @@ mod serve;
 mod turn;
 mod upgrade;
 
-pub use proxy::{Leased, Nodes};
+pub use proxy::{Leased, Nodes, Place};
 pub(crate) use select::{First, first};
 pub use serve::{refuse, serve};

@@ -80,7 +80,8 @@ async fn run<R: Receive, S: Respond>(
             proxy::run(request, client, nodes, chains, cx).await
         }
         Verdict::Reply(reply) => {
-            local_reply(reply, request.head, client, merged.chains(cx), cx).await
+            // Boxed, as all that is not the usual way: its room would be every request's.
+            Box::pin(local_reply(reply, request.head, client, merged.chains(cx), cx)).await
         }
     }
 }
@@ -111,7 +112,7 @@ async fn before_proxy<R: Receive>(
     let chains = merged.chains(cx);
     if let Some(max) = chains.buffers(Direction::Request) {
         let whole = match &mut request.body {
-            RequestBody::Stream(body) => collect(body, max, Code::BodyTooLarge).await?,
+            RequestBody::Stream(body) => Box::pin(collect(body, max, Code::BodyTooLarge)).await?,
             RequestBody::Whole(whole) => whole.clone(),
         };
         cx.outcome.request_bytes = whole.len() as u64;
