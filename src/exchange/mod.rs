@@ -11,6 +11,8 @@ mod phases;
 mod proxy;
 mod pump;
 mod serve;
+#[cfg(test)]
+pub(crate) mod testing;
 mod turn;
 mod upgrade;
 
