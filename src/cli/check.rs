@@ -8,6 +8,8 @@ use clap::Args;
 
 use crate::config::bootstrap::Store;
 use crate::config::{self, Bootstrap, Checks, Problems, ResourceFile};
+use crate::plugin::field_checks;
+use crate::plugins::REGISTRY;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -29,7 +31,7 @@ pub(super) struct CheckOptions {
 }
 
 pub(super) fn run(options: &CheckOptions) -> ExitCode {
-    let problems = check(options, &Checks::none());
+    let problems = check(options);
     let mut out = std::io::stdout().lock();
     if problems.is_empty() {
         // A closed pipe is the reader's choice.
@@ -41,21 +43,25 @@ pub(super) fn run(options: &CheckOptions) -> ExitCode {
 }
 
 /// Everything that is wrong with the files.
-fn check(options: &CheckOptions, checks: &Checks<'_>) -> Problems {
+fn check(options: &CheckOptions) -> Problems {
     let mut problems = Problems::new();
     let mut files = options.resources.clone();
+    let mut plugins = REGISTRY.clone();
     match Bootstrap::load(options.config.as_deref()) {
         Err(found) => problems.append(found),
-        Ok(bootstrap) if files.is_empty() => {
+        Ok(bootstrap) => {
+            if let Some(names) = &bootstrap.plugins {
+                plugins = plugins.only(names);
+            }
             // The default file may be missing: then there are no resources.
-            if let Store::File { path } = bootstrap.store {
+            if let (true, Store::File { path }) = (files.is_empty(), bootstrap.store) {
                 files.extend(Some(path).filter(|path| path.exists()));
             }
         }
-        Ok(_) => {}
     }
+    let checks = Checks { plugins: &plugins, fields: &field_checks() };
     for file in files {
-        if let Err(found) = resources(&file, checks) {
+        if let Err(found) = resources(&file, &checks) {
             problems.append(found);
         }
     }
@@ -83,7 +89,7 @@ mod tests {
         let told = |config: &str, resources: &[&str]| {
             let resources = resources.iter().map(|name| path(name)).collect();
             let options = CheckOptions { config: Some(path(config)), resources };
-            let problems = check(&options, &Checks::none());
+            let problems = check(&options);
             let prefix = format!("{}/", folder.path().display());
             problems.iter().map(|p| p.to_string().replace(&prefix, "")).collect::<Vec<_>>()
         };

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use ringgate_core::{
-    ConnectionInfo, FieldName, HeaderId, IpText, NumberText, RequestHead, ResponseHead,
+    ConnectionInfo, FieldName, HeaderId, IpText, NumberText, RequestHead, ResponseHead, Span,
 };
 use ringgate_http1::strip_hop_by_hop;
 
@@ -81,8 +81,14 @@ pub(super) fn request_head(
     }
 }
 
-/// Sets the host that a node gets (`pass_host`).
-pub(super) fn host(head: &mut RequestHead, upstream: &Upstream, node: &Endpoint) {
+/// Sets the host that a node gets (`pass_host`). Where it is passed on, a plugin may have put
+/// another in its place.
+pub(super) fn host(
+    head: &mut RequestHead,
+    upstream: &Upstream,
+    node: &Endpoint,
+    rewritten: Option<Span>,
+) {
     let node_authority = || {
         let port = node.address.port();
         match default_port(upstream.scheme) {
@@ -91,7 +97,10 @@ pub(super) fn host(head: &mut RequestHead, upstream: &Upstream, node: &Endpoint)
         }
     };
     let authority = match (upstream.pass_host, &upstream.upstream_host) {
-        (PassHost::Pass, _) => return,
+        (PassHost::Pass, _) => match rewritten {
+            None => return,
+            Some(span) => String::from_utf8_lossy(head.headers.text(span)).into_owned(),
+        },
         (PassHost::Rewrite, Some(host)) => host.to_string(),
         (PassHost::Node, _) | (PassHost::Rewrite, None) => node_authority(),
     };

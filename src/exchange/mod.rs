@@ -12,6 +12,8 @@ mod proxy;
 mod pump;
 mod select;
 mod serve;
+#[cfg(test)]
+pub(crate) mod testing;
 mod turn;
 mod upgrade;
 

@@ -29,6 +29,9 @@ use crate::upstream::health::{self, Passive};
 /// What a failed try counts as in latencies, at least.
 const FAILURE_COST: Duration = Duration::from_secs(1);
 
+/// Bytes of a replaced body that are read so that the connection can serve again.
+const DRAINED_MAX: u64 = 64 * 1024;
+
 /// A way to a node that can send one request now.
 pub struct Leased<U, P> {
     /// A connection or a stream of one.
@@ -113,7 +116,7 @@ pub(super) async fn run<'p, R: Receive, S: Respond, N: Nodes>(
             .pick(upstream, hash_key.as_deref(), &tried, now)
             .ok_or_else(|| no_node(upstream, &tried))?;
         let endpoint = upstream.endpoint(node);
-        forward::host(request.head, upstream, endpoint);
+        forward::host(request.head, upstream, endpoint, cx.upstream_host);
         cx.outcome.node = Some(endpoint.address);
         let progress = Progress::default();
         let fresh = stale_retries > 0;
@@ -237,11 +240,11 @@ impl Attempt<'_> {
                 let upload = Box::pin(async {
                     match &mut request.body {
                         RequestBody::Stream(body) => {
-                            pump::upload(body, &mut up, chains, &turns, &mut sent).await
+                            pump::upload(body, &mut up, chains, head, &turns, &mut sent).await
                         }
                         RequestBody::Whole(whole) => {
                             let mut body = LocalBody::whole(whole.clone());
-                            pump::upload(&mut body, &mut up, chains, &turns, &mut sent).await
+                            pump::upload(&mut body, &mut up, chains, head, &turns, &mut sent).await
                         }
                     }
                 });
@@ -356,6 +359,13 @@ impl Attempt<'_> {
         got: &mut Moved,
     ) -> Result<(), Fault> {
         forward::response_head(&mut head, self.route.via);
+        // What is left of a body that a plugin replaced is read only where that is cheaper than
+        // another connection.
+        let drained = match head.body {
+            BodyLength::Empty => true,
+            BodyLength::Exact(length) => length <= DRAINED_MAX,
+            BodyLength::Unknown => false,
+        };
         let mut replacement = None;
         {
             let mut cx = turns.take().await;
@@ -363,9 +373,18 @@ impl Attempt<'_> {
                 let whole = Box::pin(collect(down, max, Code::UpstreamInvalid));
                 cx.response_body = Some(whole.await?);
             }
-            if let Some(reply) = phases::response(chains, request, &mut head, &mut cx).await? {
-                cx.response_body = None;
-                replacement = Some(LocalBody::new(reply.body));
+            // For variables; no head has gone yet, so a failure takes it back.
+            cx.outcome.status = head.status;
+            match phases::response(chains, request, &mut head, &mut cx).await {
+                Ok(None) => {}
+                Ok(Some(reply)) => {
+                    cx.response_body = None;
+                    replacement = Some(LocalBody::new(reply.body));
+                }
+                Err(fault) => {
+                    cx.outcome.status = 0;
+                    return Err(fault);
+                }
             }
             if let Some(whole) = cx.response_body.take() {
                 if !whole.is_empty() || head.body != BodyLength::Empty {
@@ -382,10 +401,15 @@ impl Attempt<'_> {
             client.flush().await?;
         }
         match replacement {
-            Some(_) if end => Ok(()),
-            Some(mut body) => Box::pin(pump::download(&mut body, client, chains, turns, got)).await,
+            Some(mut body) => {
+                if !end {
+                    let whole = pump::download(&mut body, client, chains, request, turns, got);
+                    Box::pin(whole).await?;
+                }
+                if drained { pump::drain(down).await } else { Ok(()) }
+            }
             None if end => pump::drain(down).await,
-            None => pump::download(down, client, chains, turns, got).await,
+            None => pump::download(down, client, chains, request, turns, got).await,
         }
     }
 }
