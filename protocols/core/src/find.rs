@@ -35,15 +35,29 @@ fn find_from(text: &[u8], mut at: usize, mark: impl Fn(u64) -> u64) -> Option<us
 /// The same for fewer than eight bytes.
 #[inline(never)]
 fn find_in_rest(text: &[u8], at: usize, mark: impl Fn(u64) -> u64) -> Option<usize> {
-    let rest = text.get(at..).filter(|rest| !rest.is_empty())?;
-    if let Some(last) = text.last_chunk() {
-        // What was looked at before is shifted out; the zeros that come in lie behind the text.
-        let seen = 8 - rest.len();
-        let marks = mark(u64::from_le_bytes(*last) >> (8 * seen));
-        let found = marks.trailing_zeros() as usize / 8;
-        return (found < rest.len()).then(|| at + found);
+    let rest = text.get(at..)?;
+    let found = mark(short_word(rest)).trailing_zeros() as usize / 8;
+    // Behind the text are zeros.
+    (found < rest.len()).then(|| at + found)
+}
+
+/// At most eight bytes as a word, with zeros behind them.
+#[inline]
+fn short_word(text: &[u8]) -> u64 {
+    let len = text.len();
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        let [first, last] = [*first, *last].map(|half| u64::from(u32::from_le_bytes(half)));
+        // Where the halves overlap, they are the same.
+        return first | last << (8 * (len - 4));
     }
-    rest.iter().position(|byte| mark(u64::from(*byte)) & 0x80 != 0).map(|found| at + found)
+    match text {
+        [] => 0,
+        [first, .., last] => {
+            let middle = u64::from(text[len / 2]) << (8 * (len / 2));
+            u64::from(*first) | middle | u64::from(*last) << (8 * (len - 1))
+        }
+        [only] => u64::from(*only),
+    }
 }
 
 /// The position of the first byte that `mark` sets the high bit of.
