@@ -36,13 +36,13 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 const NAME_UPDATES: usize = 1024;
 
 /// Why the gateway does not start.
-pub type StartError = Box<dyn Error>;
+type StartError = Box<dyn Error>;
 
 /// Runs the gateway until a signal ends it, and returns when it has drained.
 ///
 /// # Errors
 /// With everything that is wrong with the configuration, or what could not be opened.
-pub fn run(options: &RunOptions) -> Result<(), StartError> {
+pub fn run(options: &RunOptions) -> Result<(), Box<dyn Error>> {
     let bootstrap = Bootstrap::load(options.config.as_deref())?;
     let mut problems = Problems::new();
     unsupported(&bootstrap).into_iter().for_each(|problem| problems.push(problem));

@@ -61,6 +61,14 @@ pub fn reply(fault: &Fault) -> Option<Reply> {
     Some(Reply::error(status(fault.code)?, text(fault.code)))
 }
 
+/// The answer to `OPTIONS *`.
+pub fn options() -> Reply {
+    let mut reply = Reply::status(200);
+    // Our own text.
+    let _ = reply.head.headers.append(b"Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
+    reply
+}
+
 /// The answer where no route matches.
 pub fn route_not_found() -> Reply {
     Reply::error(404, ROUTE_NOT_FOUND)

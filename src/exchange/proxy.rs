@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use ringgate_core::{
 use super::body::{LocalBody, collect};
 use super::phases::{self, Chains};
 use super::pump::{self, Moved};
+use super::select::both;
 use super::serve::Request;
 use super::turn::Turns;
 use super::{First, first, forward, upgrade};
@@ -28,13 +30,13 @@ use crate::upstream::health::{self, Passive};
 const FAILURE_COST: Duration = Duration::from_secs(1);
 
 /// A way to a node that can send one request now.
-pub struct Leased<U> {
+pub struct Leased<U, P> {
     /// A connection or a stream of one.
     pub stream: U,
     /// Whether it had served before: the node may be closing it at this moment.
     pub reused: bool,
-    /// Requests that it served before.
-    pub requests: u64,
+    /// Where it goes back to. Dropped: it is gone.
+    pub place: P,
 }
 
 /// The way to nodes: pools of connections on a shard, synthetic ones in tests.
@@ -42,6 +44,8 @@ pub struct Leased<U> {
 pub trait Nodes {
     /// One way to send a request.
     type Stream: Stream;
+    /// Takes a stream back that can serve again.
+    type Place: Place<Self::Stream>;
 
     /// A connection from the pool, or a new one; with `fresh`, always a new one.
     async fn lease(
@@ -50,16 +54,13 @@ pub trait Nodes {
         timeouts: &NodeTimeouts,
         address: SocketAddr,
         fresh: bool,
-    ) -> Result<Leased<Self::Stream>, Fault>;
+    ) -> Result<Leased<Self::Stream, Self::Place>, Fault>;
+}
 
-    /// Takes a connection back that can serve again, or learns that one is gone.
-    fn give_back(
-        &self,
-        upstream: &Upstream,
-        address: SocketAddr,
-        stream: Option<Self::Stream>,
-        requests: u64,
-    );
+/// A place among the connections to a node, taken until it is dropped.
+pub trait Place<U> {
+    /// Keeps the stream for the next request.
+    fn give_back(self, stream: U);
 }
 
 /// The body that goes to the node.
@@ -80,18 +81,19 @@ struct Progress {
 }
 
 /// Proxies a request that has passed its plugins.
-pub(super) async fn run<R: Receive, S: Respond, N: Nodes>(
+pub(super) async fn run<'p, R: Receive, S: Respond, N: Nodes>(
     request: &mut Request<'_, R>,
     client: &mut S,
     nodes: &N,
     chains: Chains<'_>,
-    cx: &mut Cx<'_>,
+    cx: &mut Cx<'p>,
 ) -> Result<(), Fault> {
     let route = cx.route.expect("requests without a route are answered before");
-    let Some(upstream) = cx.upstream.or(route.upstream.as_ref()) else {
+    let Some(upstream): Option<&'p Upstream> =
+        cx.upstream.or(route.upstream.as_ref()).map(|u| &**u)
+    else {
         return Err(Fault::new(Code::NoNode, "the route has no upstream").on_stream());
     };
-    let (upstream, route) = (upstream.clone(), route.clone());
     upgrade::restrict(request.head, route.websocket);
     let shard = cx.shard;
     forward::request_head(
@@ -108,15 +110,14 @@ pub(super) async fn run<R: Receive, S: Respond, N: Nodes>(
     loop {
         let now = shard.now();
         let node = shard
-            .pick(&upstream, hash_key.as_deref(), &tried, now)
-            .ok_or_else(|| no_node(&upstream, &tried))?;
+            .pick(upstream, hash_key.as_deref(), &tried, now)
+            .ok_or_else(|| no_node(upstream, &tried))?;
         let endpoint = upstream.endpoint(node);
-        forward::host(request.head, &upstream, endpoint);
+        forward::host(request.head, upstream, endpoint);
         cx.outcome.node = Some(endpoint.address);
         let progress = Progress::default();
         let fresh = stale_retries > 0;
-        let attempt =
-            Attempt { upstream: &upstream, route: &route, node, fresh, progress: &progress };
+        let attempt = Attempt { upstream, route, node, fresh, progress: &progress };
         let fault = match attempt.run(request, client, nodes, chains, cx).await {
             Ok(()) => return Ok(()),
             Err(fault) => fault,
@@ -132,7 +133,7 @@ pub(super) async fn run<R: Receive, S: Respond, N: Nodes>(
         cx.outcome.retries += 1;
         if !again
             || cx.outcome.retries > upstream.retries
-            || shard.is_late(cx.outcome.started, &upstream)
+            || shard.is_late(cx.outcome.started, upstream)
         {
             return Err(fault);
         }
@@ -197,8 +198,7 @@ impl Attempt<'_> {
             None => &self.route.timeouts,
         };
         let leased = nodes.lease(self.upstream, timeouts, address, self.fresh).await?;
-        let Leased { stream, reused, requests } = leased;
-        let permit = Permit { nodes, upstream: self.upstream, address, requests };
+        let Leased { stream, reused, place } = leased;
         let opened = cx.shard.now();
         let head = &*request.head;
         let end = head.body.is_empty();
@@ -212,48 +212,56 @@ impl Attempt<'_> {
         up.flush().await.map_err(stale)?;
 
         let (mut sent, mut got) = (Moved::default(), Moved::default());
-        let turns = Turns::new(cx);
-        let answer = async {
-            let head = self.final_head(&mut down, client).await.map_err(stale)?;
-            self.observe(&mut *turns.take().await, &head, opened);
-            if head.status == 101 {
-                upgrade::verify(request.head, &head)?;
-                self.progress.answered.set(true);
-                turns.take().await.outcome.status = 101;
-                client.head(head, false).await?;
-                client.flush().await?;
-                return Ok(Answered::Switched);
-            }
-            self.answer(request.head, head, &mut down, client, chains, &turns, &mut got).await?;
-            Ok(Answered::Whole)
-        };
-        let result = if end {
-            answer.await
-        } else {
-            self.progress.body_begun.set(true);
-            let upload = async {
-                match &mut request.body {
-                    RequestBody::Stream(body) => {
-                        pump::upload(body, &mut up, chains, &turns, &mut sent).await
-                    }
-                    RequestBody::Whole(whole) => {
-                        let mut body = LocalBody::whole(whole.clone());
-                        pump::upload(&mut body, &mut up, chains, &turns, &mut sent).await
-                    }
+        let result = {
+            let turns = Turns::new(cx);
+            let mut answer = pin!(async {
+                let mut head = self.first_head(&mut down, client).await.map_err(stale)?;
+                self.observe(&mut *turns.take().await, &head, opened);
+                if head.status == 101 {
+                    upgrade::verify(request.head, &head)?;
+                    forward::switching_head(&mut head);
+                    self.progress.answered.set(true);
+                    turns.take().await.outcome.status = 101;
+                    client.head(head, false).await?;
+                    client.flush().await?;
+                    return Ok(Answered::Switched);
                 }
-            };
-            pump::both(upload, answer).await
+                self.answer(request.head, head, &mut down, client, chains, &turns, &mut got)
+                    .await?;
+                Ok(Answered::Whole)
+            });
+            if end {
+                answer.as_mut().await
+            } else {
+                self.progress.body_begun.set(true);
+                let upload = Box::pin(async {
+                    match &mut request.body {
+                        RequestBody::Stream(body) => {
+                            pump::upload(body, &mut up, chains, &turns, &mut sent).await
+                        }
+                        RequestBody::Whole(whole) => {
+                            let mut body = LocalBody::whole(whole.clone());
+                            pump::upload(&mut body, &mut up, chains, &turns, &mut sent).await
+                        }
+                    }
+                });
+                both(upload, answer.as_mut()).await
+            }
         };
         cx.outcome.request_bytes = cx.outcome.request_bytes.max(sent.bytes);
         cx.outcome.response_bytes = got.bytes;
         match result? {
             Answered::Whole => {
-                permit.give_back(N::Stream::rejoin(up, down));
+                if let Some(stream) = N::Stream::rejoin(up, down) {
+                    place.give_back(stream);
+                }
                 Ok(())
             }
             Answered::Switched => match &mut request.body {
                 RequestBody::Stream(body) => {
-                    let moved = pump::tunnel(body, &mut up, &mut down, client).await;
+                    // Boxed: a tunnel is rare, and its room would be every request's.
+                    let tunnel = Box::pin(pump::tunnel(body, &mut up, &mut down, client));
+                    let moved = tunnel.await;
                     cx.outcome.request_bytes = moved.up.bytes;
                     cx.outcome.response_bytes = moved.down.bytes;
                     moved.result
@@ -286,6 +294,21 @@ impl Attempt<'_> {
         // A node that refuses quickly is not a fast one.
         let cost = begun.elapsed().max(FAILURE_COST);
         self.upstream.balancer.observe(self.node, cost, Instant::now());
+    }
+
+    /// The node's final head, within the route's `per_try_timeout`.
+    async fn first_head<S: Respond>(
+        &self,
+        down: &mut impl Answer,
+        client: &mut S,
+    ) -> Result<ResponseHead, Fault> {
+        let Some(limit) = self.route.per_try_timeout else {
+            return self.final_head(down, client).await;
+        };
+        ringgate_io::within(limit, self.final_head(down, client)).await.unwrap_or_else(|_| {
+            let detail = format!("no answer within per_try_timeout ({limit:?})");
+            Err(Fault::new(Code::UpstreamReadTimeout, detail))
+        })
     }
 
     /// The node's final head; interim ones go straight to the client.
@@ -337,7 +360,8 @@ impl Attempt<'_> {
         {
             let mut cx = turns.take().await;
             if let Some(max) = chains.buffers(Direction::Response) {
-                cx.response_body = Some(collect(down, max, Code::UpstreamInvalid).await?);
+                let whole = Box::pin(collect(down, max, Code::UpstreamInvalid));
+                cx.response_body = Some(whole.await?);
             }
             if let Some(reply) = phases::response(chains, request, &mut head, &mut cx).await? {
                 cx.response_body = None;
@@ -359,7 +383,7 @@ impl Attempt<'_> {
         }
         match replacement {
             Some(_) if end => Ok(()),
-            Some(mut body) => pump::download(&mut body, client, chains, turns, got).await,
+            Some(mut body) => Box::pin(pump::download(&mut body, client, chains, turns, got)).await,
             None if end => pump::drain(down).await,
             None => pump::download(down, client, chains, turns, got).await,
         }
@@ -368,25 +392,4 @@ impl Attempt<'_> {
 
 fn client_gone() -> Fault {
     Fault::new(Code::ClientGone, "left before its answer came")
-}
-
-/// A place in a pool; given back when the try is over, with the connection or without.
-struct Permit<'t, N: Nodes> {
-    nodes: &'t N,
-    upstream: &'t Upstream,
-    address: SocketAddr,
-    requests: u64,
-}
-
-impl<N: Nodes> Permit<'_, N> {
-    fn give_back(self, stream: Option<N::Stream>) {
-        self.nodes.give_back(self.upstream, self.address, stream, self.requests);
-        std::mem::forget(self);
-    }
-}
-
-impl<N: Nodes> Drop for Permit<'_, N> {
-    fn drop(&mut self) {
-        self.nodes.give_back(self.upstream, self.address, None, self.requests);
-    }
 }

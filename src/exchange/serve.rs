@@ -35,7 +35,7 @@ pub async fn serve<R: Receive, S: Respond, N: Nodes>(
     let mut request = Request { head: &mut head, body: RequestBody::Stream(body), peer };
     let result = run(&mut request, &mut client, nodes, &mut cx, &mut merged).await;
     let result = match result {
-        Err(fault) => fail(fault, &mut head, &mut client, &mut cx, &merged).await,
+        Err(fault) => Box::pin(fail(fault, &mut head, &mut client, &mut cx, &merged)).await,
         whole => whole,
     };
     cx.outcome.total_micros = shard.micros_since(cx.outcome.started);
@@ -80,7 +80,8 @@ async fn run<R: Receive, S: Respond>(
             proxy::run(request, client, nodes, chains, cx).await
         }
         Verdict::Reply(reply) => {
-            local_reply(reply, request.head, client, merged.chains(cx), cx).await
+            // Boxed, as all that is not the usual way: its room would be every request's.
+            Box::pin(local_reply(reply, request.head, client, merged.chains(cx), cx)).await
         }
     }
 }
@@ -111,7 +112,7 @@ async fn before_proxy<R: Receive>(
     let chains = merged.chains(cx);
     if let Some(max) = chains.buffers(Direction::Request) {
         let whole = match &mut request.body {
-            RequestBody::Stream(body) => collect(body, max, Code::BodyTooLarge).await?,
+            RequestBody::Stream(body) => Box::pin(collect(body, max, Code::BodyTooLarge)).await?,
             RequestBody::Whole(whole) => whole.clone(),
         };
         cx.outcome.request_bytes = whole.len() as u64;
@@ -126,7 +127,12 @@ async fn before_proxy<R: Receive>(
         };
         request.body = RequestBody::Whole(whole);
     }
-    Ok(if cx.route.is_none() { Verdict::Reply(answer::route_not_found()) } else { Verdict::Next })
+    Ok(match cx.route {
+        Some(_) => Verdict::Next,
+        // About the gateway itself, not about one of its routes (RFC 9110 §9.3.7).
+        None if head.path() == b"*" => Verdict::Reply(answer::options()),
+        None => Verdict::Reply(answer::route_not_found()),
+    })
 }
 
 /// Sends an answer that was made here, through the response phases.

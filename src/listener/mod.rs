@@ -50,6 +50,11 @@ pub struct Inherited {
 }
 
 impl Inherited {
+    /// Nothing was passed on.
+    pub fn none() -> Inherited {
+        Inherited { sockets: Vec::new() }
+    }
+
     /// Takes what `LISTEN_FDS` names. To be called once, before other descriptors are opened.
     pub fn take() -> io::Result<Inherited> {
         let mut passed = ListenFd::from_env();
@@ -122,7 +127,7 @@ mod tests {
 
     #[test]
     fn every_shard_has_a_socket_of_its_own_on_one_port() {
-        let mut none = Inherited { sockets: Vec::new() };
+        let mut none = Inherited::none();
         let set = open(any(), 3, &mut none).unwrap();
         assert_ne!(set.address.port(), 0);
         for shard in 0..3 {
@@ -132,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_connection_waits_for_the_next_shard_on_the_same_socket() {
-        let mut none = Inherited { sockets: Vec::new() };
+        let mut none = Inherited::none();
         let set = open(any(), 1, &mut none).unwrap();
         drop(set.for_shard(0).unwrap());
         let _client = TcpStream::connect(set.address).unwrap();

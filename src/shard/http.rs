@@ -18,13 +18,17 @@ const REST: Duration = Duration::from_millis(100);
 
 /// Accepts connections until the shard drains.
 pub(super) async fn accept(shard: Rc<Shard>, listener: Listener, settings: Rc<ConnectionSettings>) {
-    let mut draining = pin!(shard.connections.drained());
+    let listener = Rc::new(listener);
+    {
+        let (shard, listener) = (shard.clone(), listener.clone());
+        ringgate_io::spawn(async move {
+            shard.connections.drained().await;
+            // What is being accepted now is still served; what waits in the queue stays there.
+            listener.stop();
+        });
+    }
     loop {
-        let accepted = match first(listener.accept(), draining.as_mut()).await {
-            First::Left(accepted) => accepted,
-            First::Right(()) => return,
-        };
-        match accepted {
+        match listener.accept().await {
             Ok((stream, _)) if shard.connections.is_full() => {
                 // Dropping it closes it; the client sees a reset or an end at once.
                 drop(stream);
@@ -35,6 +39,7 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Listener, settings: Rc<Co
                 let settings = settings.clone();
                 ringgate_io::spawn(async move { connection(&shard, stream, peer, settings).await });
             }
+            Err(_) if shard.connections.is_draining() => return,
             Err(error) => {
                 shard.metrics.refused(Refusal::Descriptors);
                 error_log::error("listener", "accept failed", format_args!("{error}"));

@@ -8,6 +8,8 @@ mod message;
 mod nodes;
 mod observe;
 mod plan;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::any::{Any, TypeId};

@@ -19,7 +19,7 @@ use ringgate_io::{EngineChoice, EngineSpec, Listener};
 use super::{Message, PlanSlot, Settings, Shard, ShardStatus, http};
 use crate::config::plan::Plan;
 use crate::listener::ListenerSet;
-use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::access_log::{AccessLog, BLOCK_AFTER};
 use crate::telemetry::{Counter, error_log};
 
 /// Messages that may wait for a shard.
@@ -328,12 +328,17 @@ impl Supervised {
     }
 }
 
-/// What a shard does once a second: looks after idle connections to nodes, and its log.
+/// What a shard does beside its connections: lets log lines go, looks after idle connections to
+/// nodes.
 async fn keep_house(shard: Rc<Shard>) {
+    let mut swept = Instant::now();
     loop {
-        ringgate_io::sleep(Shard::SWEEP).await;
-        shard.nodes.sweep(Instant::now());
+        ringgate_io::sleep(BLOCK_AFTER).await;
         shard.flush_logs(false);
+        if swept.elapsed() >= Shard::SWEEP {
+            swept = Instant::now();
+            shard.nodes.sweep(swept);
+        }
     }
 }
 

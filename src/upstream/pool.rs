@@ -41,7 +41,7 @@ pub enum Grant<C> {
 
 /// The connections of a shard to an endpoint.
 pub struct Pool<C> {
-    limits: Cell<PoolLimits>,
+    limits: PoolLimits,
     /// Last in, first out: what is used stays warm, what is not grows old together.
     idle: RefCell<Vec<Pooled<C>>>,
     open: Cell<usize>,
@@ -61,17 +61,7 @@ pub struct Full;
 impl<C> Pool<C> {
     /// An empty pool.
     pub fn new(limits: PoolLimits) -> Pool<C> {
-        Pool {
-            limits: Cell::new(limits),
-            idle: RefCell::default(),
-            open: Cell::new(0),
-            waiting: RefCell::default(),
-        }
-    }
-
-    /// Takes over changed limits; what is open above them closes when it comes back.
-    pub fn set_limits(&self, limits: PoolLimits) {
-        self.limits.set(limits);
+        Pool { limits, idle: RefCell::default(), open: Cell::new(0), waiting: RefCell::default() }
     }
 
     /// Connections, idle and in use.
@@ -91,7 +81,7 @@ impl<C> Pool<C> {
             if let Some(grant) = self.try_take(fresh) {
                 return Ok(grant);
             }
-            if self.waiting.borrow().len() >= self.limits.get().waiting {
+            if self.waiting.borrow().len() >= self.limits.waiting {
                 return Err(Full);
             }
             let place = Place { pool: self, waiting: Rc::default() };
@@ -114,7 +104,7 @@ impl<C> Pool<C> {
         if !fresh && let Some(pooled) = self.idle.borrow_mut().pop() {
             return Some(Grant::Reused(pooled));
         }
-        if self.open.get() >= self.limits.get().open {
+        if self.open.get() >= self.limits.open {
             // Only idle ones can make room.
             self.idle.borrow_mut().pop()?;
             return Some(Grant::Open);
@@ -125,7 +115,7 @@ impl<C> Pool<C> {
 
     /// Takes a connection back that can serve again.
     pub fn put(&self, connection: C, requests: u64, now: Instant) {
-        let limits = self.limits.get();
+        let limits = self.limits;
         let over = self.open.get() > limits.open || requests >= limits.requests;
         let full = self.idle.borrow().len() >= limits.idle && self.waiting.borrow().is_empty();
         if over || full {
@@ -153,7 +143,7 @@ impl<C> Pool<C> {
 
     /// Closes idle connections that are too old, or dead.
     pub fn sweep(&self, now: Instant, mut is_dead: impl FnMut(&mut C) -> bool) {
-        let limits = self.limits.get();
+        let limits = self.limits;
         let before = self.idle();
         self.idle.borrow_mut().retain_mut(|pooled| {
             now.duration_since(pooled.since) < limits.idle_timeout

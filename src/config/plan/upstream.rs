@@ -129,6 +129,9 @@ impl Upstream {
         answers: &Answers,
         registry: &Registry,
     ) -> Result<Upstream, ConfigError> {
+        if raw.scheme != UpstreamScheme::Http {
+            return Err(ConfigError::at("scheme", "only http is served by this version"));
+        }
         let nodes = Self::nodes(raw)?;
         let known = |question: &Question| answers.get(question).map(|answers| &**answers);
         let endpoints = expand(&id, &nodes, known, registry).endpoints;

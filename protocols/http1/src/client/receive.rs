@@ -112,14 +112,22 @@ impl<R: ReadIo + 'static> Receiver<R> {
         self.heard |= !self.input.bytes().is_empty();
         loop {
             let bytes = self.input.bytes();
-            let found = scan.advance(bytes, &self.settings.bounds).map_err(fault::of_response)?;
+            let bounds = &self.settings.bounds;
+            // As on the server's side: nearly all are whole and right at the first look.
+            if scan.is_fresh()
+                && let Ok((parsed, end)) = parse::response(bytes, self.to_head, bounds)
+            {
+                self.input.consume(end);
+                return Ok(parsed);
+            }
+            let found = scan.advance(bytes, bounds).map_err(fault::of_response)?;
             if let Some(extent) = found {
                 if extent.start > 0 {
                     return Err(invalid("empty line before the status line"));
                 }
-                let parsed = parse::response(&bytes[..extent.end], extent.fields, self.to_head);
+                let parsed = parse::response(&bytes[..extent.end], self.to_head, bounds);
                 self.input.consume(extent.end);
-                return parsed.map_err(fault::of_response);
+                return parsed.map(|(parsed, _)| parsed).map_err(fault::of_response);
             }
             if !self.input.has_room() {
                 return Err(fault::of_response(HeadError::TooLarge(

@@ -1,0 +1,83 @@
+//! Shards as a whole: a change reaches idle ones, a dead one comes back on its sockets.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use ringgate_core::{Limits, Timeouts};
+use ringgate_io::EngineChoice;
+
+use super::{Message, Settings, ShardSpec, Worker};
+use crate::config::plan::Plan;
+use crate::listener::{self, Inherited};
+
+const ENGINES: [EngineChoice; 2] = [EngineChoice::Auto, EngineChoice::Epoll];
+
+fn worker(engine: EngineChoice, shards: usize) -> (Worker, flume::Receiver<Arc<Plan>>) {
+    let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let mut inherited = Inherited::none();
+    let (retired, old_plans) = flume::unbounded();
+    let spec = ShardSpec {
+        settings: Settings {
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            trusted: Vec::new(),
+            shards,
+            connections: 1024,
+        },
+        engine,
+        cpus: vec![None; shards],
+        listeners: vec![listener::open(address, shards, &mut inherited).unwrap()],
+        plan: ArcSwap::from_pointee(Plan { generation: 1, ..Plan::default() }),
+        retired,
+        access_log: None,
+    };
+    (Worker::start(spec).unwrap(), old_plans)
+}
+
+/// The status line that a new connection gets; `None` where it ended without one.
+fn ask(address: SocketAddr) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.lines().next().map(str::to_owned)
+}
+
+#[test]
+fn a_dead_shard_comes_back_on_the_same_sockets_with_the_current_plan() {
+    for engine in ENGINES {
+        let (worker, _old_plans) = worker(engine, 1);
+        let address = worker.listeners()[0].address;
+        assert_eq!(ask(address).as_deref(), Some("HTTP/1.1 404 Not Found"));
+        assert!(worker.shards()[0].send(Message::Die));
+        // This connection may wait in the queue while the shard is dead: it is served all the same.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while worker.restarts(0) == 0 {
+            assert!(Instant::now() < deadline, "the shard did not die");
+            std::thread::yield_now();
+        }
+        assert_eq!(ask(address).as_deref(), Some("HTTP/1.1 404 Not Found"));
+        assert_eq!(worker.restarts(0), 1);
+        let plan = Arc::new(Plan { generation: 2, ..Plan::default() });
+        assert_eq!(worker.adopt(plan, Duration::from_secs(10)), 1, "the new mailbox is in place");
+        worker.drain(Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn a_change_reaches_idle_shards_and_old_plans_come_back() {
+    for engine in ENGINES {
+        let (worker, old_plans) = worker(engine, 3);
+        for generation in 2..50 {
+            let plan = Arc::new(Plan { generation, ..Plan::default() });
+            assert_eq!(worker.adopt(plan, Duration::from_secs(10)), 3);
+        }
+        worker.drain(Duration::from_secs(10));
+        let returned = old_plans.try_iter().filter(|plan| plan.generation < 49).count();
+        assert_eq!(returned, 48 * 3, "every shard sent every plan back");
+    }
+}
