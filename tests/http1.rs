@@ -1,0 +1,8 @@
+//! HTTP/1.1 through the real binary, over loopback.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+#[path = "http1/basics.rs"]
+mod basics;
