@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use ringgate_core::{
 use super::body::{LocalBody, collect};
 use super::phases::{self, Chains};
 use super::pump::{self, Moved};
+use super::select::both;
 use super::serve::Request;
 use super::turn::Turns;
 use super::{First, first, forward, upgrade};
@@ -212,38 +214,41 @@ impl Attempt<'_> {
         up.flush().await.map_err(stale)?;
 
         let (mut sent, mut got) = (Moved::default(), Moved::default());
-        let turns = Turns::new(cx);
-        let answer = async {
-            let mut head = self.first_head(&mut down, client).await.map_err(stale)?;
-            self.observe(&mut *turns.take().await, &head, opened);
-            if head.status == 101 {
-                upgrade::verify(request.head, &head)?;
-                forward::switching_head(&mut head);
-                self.progress.answered.set(true);
-                turns.take().await.outcome.status = 101;
-                client.head(head, false).await?;
-                client.flush().await?;
-                return Ok(Answered::Switched);
-            }
-            self.answer(request.head, head, &mut down, client, chains, &turns, &mut got).await?;
-            Ok(Answered::Whole)
-        };
-        let result = if end {
-            answer.await
-        } else {
-            self.progress.body_begun.set(true);
-            let upload = async {
-                match &mut request.body {
-                    RequestBody::Stream(body) => {
-                        pump::upload(body, &mut up, chains, &turns, &mut sent).await
-                    }
-                    RequestBody::Whole(whole) => {
-                        let mut body = LocalBody::whole(whole.clone());
-                        pump::upload(&mut body, &mut up, chains, &turns, &mut sent).await
-                    }
+        let result = {
+            let turns = Turns::new(cx);
+            let mut answer = pin!(async {
+                let mut head = self.first_head(&mut down, client).await.map_err(stale)?;
+                self.observe(&mut *turns.take().await, &head, opened);
+                if head.status == 101 {
+                    upgrade::verify(request.head, &head)?;
+                    forward::switching_head(&mut head);
+                    self.progress.answered.set(true);
+                    turns.take().await.outcome.status = 101;
+                    client.head(head, false).await?;
+                    client.flush().await?;
+                    return Ok(Answered::Switched);
                 }
-            };
-            pump::both(upload, answer).await
+                self.answer(request.head, head, &mut down, client, chains, &turns, &mut got)
+                    .await?;
+                Ok(Answered::Whole)
+            });
+            if end {
+                answer.as_mut().await
+            } else {
+                self.progress.body_begun.set(true);
+                let upload = async {
+                    match &mut request.body {
+                        RequestBody::Stream(body) => {
+                            pump::upload(body, &mut up, chains, &turns, &mut sent).await
+                        }
+                        RequestBody::Whole(whole) => {
+                            let mut body = LocalBody::whole(whole.clone());
+                            pump::upload(&mut body, &mut up, chains, &turns, &mut sent).await
+                        }
+                    }
+                };
+                both(upload, answer.as_mut()).await
+            }
         };
         cx.outcome.request_bytes = cx.outcome.request_bytes.max(sent.bytes);
         cx.outcome.response_bytes = got.bytes;
@@ -254,7 +259,9 @@ impl Attempt<'_> {
             }
             Answered::Switched => match &mut request.body {
                 RequestBody::Stream(body) => {
-                    let moved = pump::tunnel(body, &mut up, &mut down, client).await;
+                    // Boxed: a tunnel is rare, and its room would be every request's.
+                    let tunnel = Box::pin(pump::tunnel(body, &mut up, &mut down, client));
+                    let moved = tunnel.await;
                     cx.outcome.request_bytes = moved.up.bytes;
                     cx.outcome.response_bytes = moved.down.bytes;
                     moved.result

@@ -1,7 +1,7 @@
 //! Moves both bodies of an exchange at the same time, with backpressure: a frame is read only
 //! after the one before was taken by the other side.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -118,32 +118,6 @@ impl Moved {
             self.bytes += chunk.len() as u64;
         }
     }
-}
-
-/// Runs the answer's half to its end, with the request's half beside it.
-///
-/// The answer decides: when it ends first (an early answer), the rest of the request is no longer
-/// sent. When the request's half fails because the node takes no more, the node's answer is still
-/// awaited; when it fails on the client's side, the exchange is over.
-pub(super) async fn both<T>(
-    request: impl Future<Output = Result<(), Fault>>,
-    answer: impl Future<Output = Result<T, Fault>>,
-) -> Result<T, Fault> {
-    let mut request = pin!(request);
-    let mut answer = pin!(answer);
-    let mut requesting = true;
-    poll_fn(|task| {
-        if requesting && let Poll::Ready(end) = request.as_mut().poll(task) {
-            requesting = false;
-            if let Err(fault) = end
-                && fault.side() != ringgate_core::Side::Upstream
-            {
-                return Poll::Ready(Err(fault));
-            }
-        }
-        answer.as_mut().poll(task)
-    })
-    .await
 }
 
 /// What went through a tunnel, and how it ended.

@@ -35,7 +35,7 @@ pub async fn serve<R: Receive, S: Respond, N: Nodes>(
     let mut request = Request { head: &mut head, body: RequestBody::Stream(body), peer };
     let result = run(&mut request, &mut client, nodes, &mut cx, &mut merged).await;
     let result = match result {
-        Err(fault) => fail(fault, &mut head, &mut client, &mut cx, &merged).await,
+        Err(fault) => Box::pin(fail(fault, &mut head, &mut client, &mut cx, &merged)).await,
         whole => whole,
     };
     cx.outcome.total_micros = shard.micros_since(cx.outcome.started);
