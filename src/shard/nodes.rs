@@ -14,7 +14,7 @@ use super::Settings;
 use crate::config::plan::{NodeTimeouts, Upstream};
 use crate::exchange::{Leased, Nodes};
 use crate::telemetry::{Counter, ShardMetrics};
-use crate::upstream::pool::{Full, Grant, Pool, PoolLimits};
+use crate::upstream::pool::{Full, Grant, Keep, Pool, PoolLimits};
 
 /// A connection to a node.
 pub(super) type NodeConnection = ClientConnection<Reader, Writer>;
@@ -47,18 +47,17 @@ impl PooledNodes {
         }
     }
 
-    fn limits(&self, upstream: &Upstream) -> PoolLimits {
+    /// A shard's share of what the upstream keeps.
+    fn keep(&self, upstream: &Upstream) -> Keep {
         let keepalive = &upstream.keepalive;
-        PoolLimits {
-            open: self.open,
+        Keep {
             idle: keepalive.size.div_ceil(self.shards),
-            waiting: self.waiting,
             idle_timeout: keepalive.idle_timeout,
             requests: keepalive.requests,
         }
     }
 
-    fn pool(&self, upstream: &Upstream, address: SocketAddr) -> Rc<Pool<NodeConnection>> {
+    fn pool(&self, address: SocketAddr) -> Rc<Pool<NodeConnection>> {
         if let Some(pool) = self.pools.borrow().get(&address) {
             return pool.clone();
         }
@@ -66,7 +65,8 @@ impl PooledNodes {
         if pools.len() >= POOLS_SWEEP {
             pools.retain(|_, pool| pool.open() > 0);
         }
-        let pool = Rc::new(Pool::new(self.limits(upstream)));
+        let limits = PoolLimits { open: self.open, waiting: self.waiting };
+        let pool = Rc::new(Pool::new(limits));
         pools.insert(address, pool.clone());
         pool
     }
@@ -142,12 +142,13 @@ impl Nodes for PooledNodes {
         address: SocketAddr,
         fresh: bool,
     ) -> Result<Leased<NodeConnection>, Fault> {
-        let pool = self.pool(upstream, address);
+        let pool = self.pool(address);
+        let requests = upstream.keepalive.requests;
         let wait = timeouts.connect.unwrap_or(self.timeouts.upstream_connect);
         loop {
-            let grant = match pool.try_take(fresh) {
+            let grant = match pool.try_take(fresh, requests) {
                 Some(grant) => grant,
-                None => ringgate_io::within(wait, pool.take(fresh))
+                None => ringgate_io::within(wait, pool.take(fresh, requests))
                     .await
                     .unwrap_or(Err(Full))
                     .map_err(|Full| busy(address))?,
@@ -180,9 +181,9 @@ impl Nodes for PooledNodes {
         stream: Option<NodeConnection>,
         requests: u64,
     ) {
-        let pool = self.pool(upstream, address);
+        let pool = self.pool(address);
         match stream {
-            Some(stream) => pool.put(stream, requests + 1, Instant::now()),
+            Some(stream) => pool.put(stream, requests + 1, &self.keep(upstream), Instant::now()),
             None => pool.closed(),
         }
     }

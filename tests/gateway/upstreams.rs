@@ -85,7 +85,7 @@ fn refused_connections_go_to_the_next_node() {
     for _ in 0..20 {
         assert_eq!(gateway.get("/").text(), "good");
     }
-    assert!(gateway.metric("ringgate_retries_total") >= 8);
+    assert!(gateway.metric("ringgate_upstream_retries_total") >= 8);
     // A body that the client sends is not lost: nothing of it was sent to the dead node.
     for _ in 0..6 {
         let post = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello";
@@ -101,16 +101,16 @@ fn retries_are_bounded_and_can_be_off() {
     let off = Config::new(&one(&json!({"nodes": nodes, "retries": 0}))).start();
     let statuses = counts((0..20).map(|_| off.get("/").status.to_string()));
     assert_eq!(statuses, [("200".to_owned(), 10), ("502".to_owned(), 10)].into());
-    assert_eq!(off.metric("ringgate_retries_total"), 0);
+    assert_eq!(off.metric("ringgate_upstream_retries_total"), 0);
 
     let many = json!({"nodes": {
         dead_end().to_string(): 1, dead_end().to_string(): 1, dead_end().to_string(): 1,
         dead_end().to_string(): 1,
     }, "retries": 2});
     off.reload(&one(&many));
-    let before = off.metric("ringgate_retries_total");
+    let before = off.metric("ringgate_upstream_retries_total");
     assert_eq!(off.get("/").status, 502);
-    assert_eq!(off.metric("ringgate_retries_total") - before, 2);
+    assert_eq!(off.metric("ringgate_upstream_retries_total") - before, 2);
 }
 
 /// A request that a node may have acted on is not sent twice unless that does no harm.
