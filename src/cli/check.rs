@@ -3,11 +3,13 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 
 use crate::config::bootstrap::Store;
-use crate::config::{self, Bootstrap, Checks, Problems, ResourceFile};
+use crate::config::plan::{Compiler, Ingredients, located};
+use crate::config::{self, Bootstrap, Checks, Problems, ResourceFile, Resources};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -44,28 +46,38 @@ pub(super) fn run(options: &CheckOptions) -> ExitCode {
 fn check(options: &CheckOptions, checks: &Checks<'_>) -> Problems {
     let mut problems = Problems::new();
     let mut files = options.resources.clone();
-    match Bootstrap::load(options.config.as_deref()) {
-        Err(found) => problems.append(found),
-        Ok(bootstrap) if files.is_empty() => {
-            // The default file may be missing: then there are no resources.
-            if let Store::File { path } = bootstrap.store {
-                files.extend(Some(path).filter(|path| path.exists()));
-            }
-        }
-        Ok(_) => {}
+    let bootstrap = Bootstrap::load(options.config.as_deref()).unwrap_or_else(|found| {
+        problems.append(found);
+        // Resource files that were named are checked all the same.
+        Bootstrap { store: Store::Api, ..Bootstrap::default() }
+    });
+    if let (Store::File { path }, true) = (&bootstrap.store, files.is_empty()) {
+        // The default file may be missing: then there are no resources.
+        files.extend(Some(path.clone()).filter(|path| path.exists()));
     }
     for file in files {
-        if let Err(found) = resources(&file, checks) {
+        if let Err(found) = resources(&file, &bootstrap, checks) {
             problems.append(found);
         }
     }
     problems
 }
 
-fn resources(file: &Path, checks: &Checks<'_>) -> Result<(), Problems> {
+/// Everything that `run` would refuse the file for: what is wrong by its schemas, and if nothing
+/// is, what cannot be compiled.
+fn resources(file: &Path, bootstrap: &Bootstrap, checks: &Checks<'_>) -> Result<(), Problems> {
     let text = config::read(file)?;
     let name = file.to_string_lossy();
-    ResourceFile::parse(&name, &text, &config::process_environment, checks).map(|_| ())
+    let mut resources = ResourceFile::parse(&name, &text, &config::process_environment, checks)?;
+    let changes = resources.diff(&Resources::default());
+    let mut compiler = Compiler::new(Ingredients {
+        plugins: crate::plugins::REGISTRY,
+        limits: Arc::default(),
+        buffered_body: bootstrap.limits.buffered_body,
+        attributes: bootstrap.plugin_attr.clone(),
+    });
+    let compiled = compiler.apply(resources.clone(), &changes);
+    compiled.map_err(|errors| located(&name.into(), &resources, errors)).map(|_| ())
 }
 
 #[cfg(test)]
@@ -98,6 +110,10 @@ mod tests {
                 "none.yaml: No such file or directory (os error 2)",
             ]
         );
+        let route = "  - uri: /a\n    upstream: { scheme: https, nodes: {} }";
+        std::fs::write(path("a.yaml"), format!("routes:\n{route}\n#END\n")).unwrap();
+        let compiled = "a.yaml:2: routes[0].upstream.scheme: only http is served by this version";
+        assert_eq!(told("ok.yaml", &[]), [compiled], "what `run` refuses, `check` does too");
         std::fs::remove_file(path("a.yaml")).unwrap();
         assert_eq!(told("ok.yaml", &[]), Vec::<String>::new());
     }
