@@ -22,10 +22,10 @@ mod dns;
 mod drain;
 #[path = "gateway/health.rs"]
 mod health;
-#[path = "gateway/live_config.rs"]
-mod live_config;
 #[path = "gateway/lifecycle.rs"]
 mod lifecycle;
+#[path = "gateway/live_config.rs"]
+mod live_config;
 #[path = "gateway/logs.rs"]
 mod logs;
 #[path = "gateway/operations.rs"]

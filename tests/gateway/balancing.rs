@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Config, Gateway, Origin, RawClient, Resources, eventually, SOON};
+use crate::harness::{Config, Gateway, Origin, RawClient, Resources, SOON, eventually};
 use crate::support::{Gate, counts, dead_end, named, reply, request, slow, two_shards};
 
 /// A file with one route for everything.
@@ -85,9 +85,7 @@ fn chash_sticks_and_moves_little() {
         Value::Object(nodes.collect())
     };
     let resources = |count| {
-        let upstream = |on: &str, key: &str| {
-            json!({"type": "chash", "hash_on": on, "key": key, "nodes": nodes(count)})
-        };
+        let upstream = |on: &str, key: &str| json!({"type": "chash", "hash_on": on, "key": key, "nodes": nodes(count)});
         Resources::new()
             .route(json!({"id": 1, "uri": "/vars", "upstream": upstream("vars", "arg_k")}))
             .route(json!({"id": 2, "uri": "/header", "upstream": upstream("header", "X-K")}))

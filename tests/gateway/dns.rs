@@ -115,8 +115,7 @@ fn answer(question: &[u8], zone: &Zone) -> Option<(String, Vec<u8>)> {
 }
 
 fn start(server: &Server, upstream: &Value) -> Gateway {
-    let resources =
-        Resources::new().route(json!({"id": "all", "uri": "/*", "upstream": upstream}));
+    let resources = Resources::new().route(json!({"id": "all", "uri": "/*", "upstream": upstream}));
     Config::new(&resources)
         .shards(2)
         .set("dns", json!({"resolvers": [server.address.to_string()], "timeout": "500ms"}))
@@ -142,7 +141,8 @@ fn a_name_is_every_address_that_it_has() {
     let gateway = start(&server, &json!({"nodes": {format!("web.test:{}", a.address.port()): 1}}));
     eventually(SOON, "the name to be known", || gateway.get("/").status == 200);
     let split = counts((0..20).map(|_| gateway.get("/").text()));
-    assert_eq!(split, [("a".to_owned(), 10), ("b".to_owned(), 10)].into());
+    // Each of the shards may hold a place in the sequence that it has not used.
+    assert!(split["a"].abs_diff(10) <= 2 && split.len() == 2, "{split:?}");
     assert_eq!(server.asked("1 web.test"), 1, "once for the process, not per shard or request");
 }
 
@@ -215,7 +215,8 @@ fn a_server_that_is_silent_holds_up_neither_the_start_nor_other_nodes() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let a = named("a");
     let port = a.address.port();
-    let resources = Resources::new().route(json!({"id": 1, "uri": "/*", "upstream": {
+    let resources = Resources::new()
+        .route(json!({"id": 1, "uri": "/*", "upstream": {
         "nodes": {a.address.to_string(): 1, format!("never.test:{port}"): 1}}}))
         .route(json!({"id": 2, "uri": "/local", "upstream": {
             "nodes": {format!("localhost:{port}"): 1}}}));

@@ -87,8 +87,7 @@ fn when_every_node_is_down_all_are_used() {
     let bad = [Origin::answering(|_| reply(500, "a")), Origin::answering(|_| reply(500, "b"))];
     let active = json!({"type": "http", "healthy": {"interval": 1},
                         "unhealthy": {"interval": 1, "http_failures": 1}});
-    let nodes =
-        json!({bad[0].address.to_string(): 1, bad[1].address.to_string(): 1});
+    let nodes = json!({bad[0].address.to_string(): 1, bad[1].address.to_string(): 1});
     let gateway = two_shards(&one(&json!({"nodes": nodes, "checks": {"active": active}})));
     eventually(SOON, "both to be down", || {
         gateway.log().matches("health: node changed").count() == 2

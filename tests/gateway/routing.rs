@@ -93,8 +93,12 @@ fn client_addresses_and_vars() {
         .route(vars(
             "or",
             "/or",
-            json!(["OR", ["arg_a", "==", "1"], ["AND", ["arg_b", ">", 5], ["arg_c", "has", "x"]],
-                ["AND", ["arg_b", ">", 5], ["request_method", "==", "PUT"]]]),
+            json!([
+                "OR",
+                ["arg_a", "==", "1"],
+                ["AND", ["arg_b", ">", 5], ["arg_c", "has", "x"]],
+                ["AND", ["arg_b", ">", 5], ["request_method", "==", "PUT"]]
+            ]),
         ))
         .route(vars("not", "/not", json!([["arg_a", "!", "in", ["1", "2"]]])))
         .route(vars("regex", "/re", json!([["uri", "~~", "^/RE$"], ["http_a", "~*", "^X"]])))
@@ -150,9 +154,7 @@ fn routes_by_listener() {
     let mut plan = plan(resources.to_string());
     (plan.ip, plan.ports) = (ip, vec![9080, 9081]);
     let gateway = plan.start();
-    let get = |port, path: &str| {
-        crate::support::fetch(gateway.at(port), path, "").unwrap().text()
-    };
+    let get = |port, path: &str| crate::support::fetch(gateway.at(port), path, "").unwrap().text();
     assert_eq!(get(9080, "/p"), "one");
     assert_eq!(get(9081, "/p"), "two");
     assert_eq!(get(9080, "/addr"), "server_addr");
@@ -167,7 +169,9 @@ fn a_services_hosts_and_upstream_serve_its_routes() {
         .with("services", json!({"id": "s", "hosts": ["s.test"], "upstream_id": "u"}))
         .with("services", json!({"id": "inline", "upstream": upstream(&[other.address])}))
         .route(json!({"id": 1, "uri": "/a", "service_id": "s"}))
-        .route(json!({"id": 2, "uri": "/b", "service_id": "s", "upstream": upstream(&[own.address])}))
+        .route(
+            json!({"id": 2, "uri": "/b", "service_id": "s", "upstream": upstream(&[own.address])}),
+        )
         .route(json!({"id": 3, "uri": "/c", "service_id": "s", "host": "r.test"}))
         .route(json!({"id": 4, "uri": "/d", "service_id": "inline"}));
     let gateway = Config::new(&resources).start();
@@ -188,9 +192,11 @@ fn a_services_hosts_and_upstream_serve_its_routes() {
 #[test]
 fn what_is_matched_is_what_is_forwarded() {
     let (admin, open) = (mirror(), mirror());
-    let resources = Resources::new()
-        .route(route("admin", "/admin/*", admin.address))
-        .route(route("open", "/open/*", open.address));
+    let resources = Resources::new().route(route("admin", "/admin/*", admin.address)).route(route(
+        "open",
+        "/open/*",
+        open.address,
+    ));
     let gateway = Config::new(&resources).start();
     for (sent, status, forwarded) in [
         ("/open/../admin/x", 200, "/admin/x"),

@@ -137,10 +137,7 @@ impl Plan {
     /// The text of the bootstrap file.
     pub fn bootstrap(&self) -> String {
         let ip = self.ip;
-        let mut text = format!(
-            "shards: {}\nengine: {}\nlisteners:\n",
-            self.shards, self.engine
-        );
+        let mut text = format!("shards: {}\nengine: {}\nlisteners:\n", self.shards, self.engine);
         for port in &self.ports {
             let _ = writeln!(text, "  - address: \"{ip}:{port}\"");
         }

@@ -64,7 +64,8 @@ fn forwarding_headers_are_the_gateways_to_say() {
     assert_eq!(fields["x-forwarded-proto"], "http");
     drop(gateway);
 
-    let trusting = Config::new(&resources).set("trusted_addresses", json!(["127.0.0.1", "7.0.0.0/8"]));
+    let trusting =
+        Config::new(&resources).set("trusted_addresses", json!(["127.0.0.1", "7.0.0.0/8"]));
     let gateway = trusting.start();
     let fields = json_of(&gateway.client().ask(request("GET", "/", forged)))["fields"].clone();
     assert_eq!(fields["x-forwarded-for"], "6.6.6.6, 7.7.7.7, 127.0.0.1");
@@ -91,7 +92,12 @@ fn refused_connections_go_to_the_next_node() {
         let post = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello";
         assert_eq!(gateway.client().ask(post).text(), "good");
     }
-    assert!(good.requests().iter().filter(|r| r.head.method() == "POST").all(|r| r.body.bytes == b"hello"));
+    assert!(
+        good.requests()
+            .iter()
+            .filter(|r| r.head.method() == "POST")
+            .all(|r| r.body.bytes == b"hello")
+    );
 }
 
 #[test]
@@ -156,9 +162,8 @@ fn a_routes_timeout_goes_over_its_upstreams() {
         Ok(())
     });
     let timeout = |read: f64| json!({"connect": 5, "send": 5, "read": read});
-    let upstream = |read: f64| {
-        json!({"nodes": node(silent.address), "timeout": timeout(read), "retries": 0})
-    };
+    let upstream =
+        |read: f64| json!({"nodes": node(silent.address), "timeout": timeout(read), "retries": 0});
     let resources = Resources::new()
         .route(json!({"id": 1, "uri": "/upstream", "upstream": upstream(0.2)}))
         .route(json!({"id": 2, "uri": "/route", "upstream": upstream(60.0),
@@ -181,7 +186,9 @@ fn connecting_has_a_timeout_of_its_own() {
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     let mut filling = Vec::new();
     // The kernel takes one or two more than asked for.
-    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+    while let Ok(stream) =
+        std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200))
+    {
         filling.push(stream);
         assert!(filling.len() < 64, "the queue is never full");
     }
@@ -264,9 +271,7 @@ fn keepalive_settings_follow_the_configuration() {
 #[test]
 fn array_nodes_ports_of_one_host_and_ipv6() {
     let (a, b) = (named("a"), named("b"));
-    let entry = |address: SocketAddr| {
-        json!({"host": address.ip().to_string(), "port": address.port(), "weight": 1})
-    };
+    let entry = |address: SocketAddr| json!({"host": address.ip().to_string(), "port": address.port(), "weight": 1});
     let mut resources = Resources::new()
         .route(json!({"id": 1, "uri": "/list", "upstream":
             {"nodes": [entry(a.address), entry(b.address)]}}))
