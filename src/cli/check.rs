@@ -3,12 +3,14 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 
 use crate::config::bootstrap::Store;
-use crate::config::{self, Bootstrap, Checks, Problems, ResourceFile};
-use crate::plugin::field_checks;
+use crate::config::plan::{Compiler, Ingredients, located};
+use crate::config::{self, Bootstrap, Checks, Problems, ResourceFile, Resources};
+use crate::plugin::{Registry, field_checks};
 use crate::plugins::REGISTRY;
 
 pub(super) const EXAMPLES: &str = "\
@@ -46,32 +48,41 @@ pub(super) fn run(options: &CheckOptions) -> ExitCode {
 fn check(options: &CheckOptions) -> Problems {
     let mut problems = Problems::new();
     let mut files = options.resources.clone();
-    let mut plugins = REGISTRY.clone();
-    match Bootstrap::load(options.config.as_deref()) {
-        Err(found) => problems.append(found),
-        Ok(bootstrap) => {
-            if let Some(names) = &bootstrap.plugins {
-                plugins = plugins.only(names);
-            }
-            // The default file may be missing: then there are no resources.
-            if let (true, Store::File { path }) = (files.is_empty(), bootstrap.store) {
-                files.extend(Some(path).filter(|path| path.exists()));
-            }
-        }
+    let bootstrap = Bootstrap::load(options.config.as_deref()).unwrap_or_else(|found| {
+        problems.append(found);
+        // Resource files that were named are checked all the same.
+        Bootstrap { store: Store::Api, ..Bootstrap::default() }
+    });
+    if let (Store::File { path }, true) = (&bootstrap.store, files.is_empty()) {
+        // The default file may be missing: then there are no resources.
+        files.extend(Some(path.clone()).filter(|path| path.exists()));
     }
-    let checks = Checks { plugins: &plugins, fields: &field_checks() };
+    let plugins =
+        bootstrap.plugins.as_ref().map_or_else(|| REGISTRY.clone(), |names| REGISTRY.only(names));
     for file in files {
-        if let Err(found) = resources(&file, &checks) {
+        if let Err(found) = resources(&file, &bootstrap, &plugins) {
             problems.append(found);
         }
     }
     problems
 }
 
-fn resources(file: &Path, checks: &Checks<'_>) -> Result<(), Problems> {
+/// Everything that `run` would refuse the file for: what is wrong by its schemas, and if nothing
+/// is, what cannot be compiled.
+fn resources(file: &Path, bootstrap: &Bootstrap, plugins: &Registry) -> Result<(), Problems> {
+    let checks = Checks { plugins, fields: &field_checks() };
     let text = config::read(file)?;
     let name = file.to_string_lossy();
-    ResourceFile::parse(&name, &text, &config::process_environment, checks).map(|_| ())
+    let mut resources = ResourceFile::parse(&name, &text, &config::process_environment, &checks)?;
+    let changes = resources.diff(&Resources::default());
+    let mut compiler = Compiler::new(Ingredients {
+        plugins: plugins.clone(),
+        limits: Arc::default(),
+        buffered_body: bootstrap.limits.buffered_body,
+        attributes: bootstrap.plugin_attr.clone(),
+    });
+    let compiled = compiler.apply(resources.clone(), &changes);
+    compiled.map_err(|errors| located(&name.into(), &resources, errors)).map(|_| ())
 }
 
 #[cfg(test)]
@@ -104,6 +115,10 @@ mod tests {
                 "none.yaml: No such file or directory (os error 2)",
             ]
         );
+        let route = "  - uri: /a\n    upstream: { scheme: https, nodes: {} }";
+        std::fs::write(path("a.yaml"), format!("routes:\n{route}\n#END\n")).unwrap();
+        let compiled = "a.yaml:2: routes[0].upstream.scheme: only http is served by this version";
+        assert_eq!(told("ok.yaml", &[]), [compiled], "what `run` refuses, `check` does too");
         std::fs::remove_file(path("a.yaml")).unwrap();
         assert_eq!(told("ok.yaml", &[]), Vec::<String>::new());
     }

@@ -58,6 +58,11 @@ impl<T> Collection<T> {
         self.by_id.get(id).and_then(|index| self.entries.get(*index))
     }
 
+    /// Where in the order of the file the resource with an id stands.
+    pub fn position(&self, id: &str) -> Option<usize> {
+        self.by_id.get(id).copied()
+    }
+
     /// In the order of the file.
     pub fn iter(&self) -> std::slice::Iter<'_, Entry<T>> {
         self.entries.iter()

@@ -41,22 +41,27 @@ pub struct Resources {
 pub type Changes = Vec<(Kind, Changed)>;
 
 impl Resources {
-    /// The line that a resource begins at; 0 where there is none of that id.
-    pub fn line(&self, kind: Kind, id: &str) -> u32 {
-        macro_rules! line_in {
+    /// Where a resource stands: its path (`routes[0]`) and the line that it begins at.
+    pub fn place(&self, kind: Kind, id: &str) -> (String, u32) {
+        macro_rules! place_in {
             ($($kind:ident: $collection:ident),+ $(,)?) => {
                 match kind {
-                    $(Kind::$kind => self.$collection.entry(id).map_or(0, |entry| entry.line),)+
-                    Kind::Credential => 0,
+                    $(Kind::$kind => self.$collection.position(id).zip(self.$collection.entry(id))
+                        .map(|(index, entry)| (index, entry.line)),)+
+                    Kind::Credential => None,
                 }
             };
         }
-        line_in!(
+        let found = place_in!(
             Route: routes, Service: services, Upstream: upstreams, Consumer: consumers,
             ConsumerGroup: consumer_groups, PluginConfig: plugin_configs,
             GlobalRule: global_rules, Ssl: ssls, StreamRoute: stream_routes, Proto: protos,
             PluginMetadata: plugin_metadata, Secret: secrets,
-        )
+        );
+        match found {
+            Some((index, line)) => (format!("{}[{index}]", kind.plural()), line),
+            None => (kind.plural().to_owned(), 0),
+        }
     }
 
     /// What is different from `old`. Objects that are not take over the old pointers.

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::config::plan::{CompileError, Compiler, Ingredients, Plan};
+use crate::config::plan::{Compiler, Ingredients, Plan, located};
 use crate::config::resources::{Nodes, Route, Upstream};
 use crate::config::store::FileStore;
-use crate::config::{Checks, Problem, Problems, Resources};
+use crate::config::{Checks, Problems};
 use crate::control::admin::ConfigState;
 use crate::control::dns;
 use crate::control::health::{HealthChecks, Target};
@@ -101,10 +101,11 @@ impl Configuration {
             return Ok(None);
         }
         let lines = resources.clone();
+        let file: Arc<str> = self.store.path().to_string_lossy().into();
         let plan = self
             .compiler
             .apply(resources, &changes)
-            .map_err(|errors| self.problems(&lines, errors))?;
+            .map_err(|errors| located(&file, &lines, errors))?;
         self.publish(&plan);
         Ok(Some(plan))
     }
@@ -154,25 +155,6 @@ impl Configuration {
         running.health.apply(&targets);
         let questions = self.compiler.upstreams().flat_map(|upstream| upstream.questions.iter());
         running.names.watch(questions.cloned());
-    }
-
-    /// Compile errors with the lines of their resources.
-    fn problems(&self, resources: &Resources, errors: Vec<CompileError>) -> Problems {
-        let file: Arc<str> = self.store.path().to_string_lossy().into();
-        let mut problems = Problems::new();
-        for error in errors {
-            let at = match error.path.as_str() {
-                "" => format!("{}[{}]", error.kind.plural(), error.id),
-                path => format!("{}[{}].{path}", error.kind.plural(), error.id),
-            };
-            problems.push(Problem {
-                file: file.clone(),
-                line: resources.line(error.kind, &error.id),
-                path: at,
-                reason: error.reason,
-            });
-        }
-        problems
     }
 }
 

@@ -14,7 +14,7 @@ use super::Settings;
 use crate::config::plan::{NodeTimeouts, Upstream};
 use crate::exchange::{Leased, Nodes, Place};
 use crate::telemetry::{Counter, ShardMetrics};
-use crate::upstream::pool::{Full, Grant, Pool, PoolLimits};
+use crate::upstream::pool::{Full, Grant, Keep, Pool, PoolLimits};
 
 /// A connection to a node.
 pub(super) type NodeConnection = ClientConnection<Reader, Writer>;
@@ -48,18 +48,17 @@ impl PooledNodes {
         }
     }
 
-    fn limits(&self, upstream: &Upstream) -> PoolLimits {
+    /// A shard's share of what the upstream keeps.
+    fn keep(&self, upstream: &Upstream) -> Keep {
         let keepalive = &upstream.keepalive;
-        PoolLimits {
-            open: self.open,
+        Keep {
             idle: keepalive.size.div_ceil(self.shards),
-            waiting: self.waiting,
             idle_timeout: keepalive.idle_timeout,
             requests: keepalive.requests,
         }
     }
 
-    fn pool(&self, upstream: &Upstream, address: SocketAddr) -> Rc<Pool<NodeConnection>> {
+    fn pool(&self, address: SocketAddr) -> Rc<Pool<NodeConnection>> {
         if let Some(pool) = self.pools.borrow().get(&address) {
             return pool.clone();
         }
@@ -67,7 +66,8 @@ impl PooledNodes {
         if pools.len() >= POOLS_SWEEP {
             pools.retain(|_, pool| pool.open() > 0);
         }
-        let pool = Rc::new(Pool::new(self.limits(upstream)));
+        let limits = PoolLimits { open: self.open, waiting: self.waiting };
+        let pool = Rc::new(Pool::new(limits));
         pools.insert(address, pool.clone());
         pool
     }
@@ -109,9 +109,10 @@ impl PooledNodes {
         pool: &Pool<NodeConnection>,
         timeouts: &NodeTimeouts,
         fresh: bool,
+        requests: u64,
     ) -> Result<Grant<NodeConnection>, Full> {
         let within = timeouts.connect.unwrap_or(self.timeouts.upstream_connect);
-        let waited = Box::pin(ringgate_io::within(within, pool.take(fresh)));
+        let waited = Box::pin(ringgate_io::within(within, pool.take(fresh, requests)));
         waited.await.unwrap_or(Err(Full))
     }
 
@@ -133,13 +134,14 @@ fn is_exhausted(error: &std::io::Error) -> bool {
 /// A place in a pool, taken by a connection that is in use.
 pub struct PooledPlace {
     pool: Option<Rc<Pool<NodeConnection>>>,
+    keep: Keep,
     requests: u64,
 }
 
 impl Place<NodeConnection> for PooledPlace {
     fn give_back(mut self, stream: NodeConnection) {
         if let Some(pool) = self.pool.take() {
-            pool.put(stream, self.requests + 1, ringgate_io::now());
+            pool.put(stream, self.requests + 1, &self.keep, ringgate_io::now());
         }
     }
 }
@@ -163,14 +165,18 @@ impl Nodes for PooledNodes {
         address: SocketAddr,
         fresh: bool,
     ) -> Result<Leased<NodeConnection, PooledPlace>, Fault> {
-        let pool = self.pool(upstream, address);
+        let pool = self.pool(address);
+        let keep = self.keep(upstream);
         loop {
-            let grant = match pool.try_take(fresh) {
+            let grant = match pool.try_take(fresh, keep.requests) {
                 Some(grant) => grant,
-                None => self.wait(&pool, timeouts, fresh).await.map_err(|Full| busy(address))?,
+                None => {
+                    let waited = self.wait(&pool, timeouts, fresh, keep.requests).await;
+                    waited.map_err(|Full| busy(address))?
+                }
             };
             // Whatever happens from here on, the place is free again unless a connection takes it.
-            let mut place = PooledPlace { pool: Some(pool.clone()), requests: 0 };
+            let mut place = PooledPlace { pool: Some(pool.clone()), keep, requests: 0 };
             match grant {
                 Grant::Reused(pooled) => {
                     let mut stream = pooled.connection;

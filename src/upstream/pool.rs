@@ -12,10 +12,16 @@ use std::time::{Duration, Instant};
 pub struct PoolLimits {
     /// Connections, idle and in use.
     pub open: usize,
-    /// Idle connections that are kept.
-    pub idle: usize,
     /// Requests that wait for a connection.
     pub waiting: usize,
+}
+
+/// What an upstream says of the connections that it leaves in the pool (`keepalive_pool`). It comes
+/// with each request: upstreams share the pool of an address, and their settings change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Idle connections that are kept.
+    pub idle: usize,
     /// How long an idle connection is kept.
     pub idle_timeout: Duration,
     /// Requests on one connection.
@@ -28,7 +34,7 @@ pub struct Pooled<C> {
     pub connection: C,
     /// Requests that it has served.
     pub requests: u64,
-    since: Instant,
+    until: Instant,
 }
 
 /// What a pool gives to who asks for a connection.
@@ -74,11 +80,11 @@ impl<C> Pool<C> {
         self.idle.borrow().len()
     }
 
-    /// A connection, or the right to open one. Waits while all are in use. With `fresh`, idle
-    /// ones are passed over.
-    pub async fn take(&self, fresh: bool) -> Result<Grant<C>, Full> {
+    /// A connection that has served fewer than so many requests, or the right to open one. Waits
+    /// while all are in use. With `fresh`, idle ones are passed over.
+    pub async fn take(&self, fresh: bool, requests: u64) -> Result<Grant<C>, Full> {
         loop {
-            if let Some(grant) = self.try_take(fresh) {
+            if let Some(grant) = self.try_take(fresh, requests) {
                 return Ok(grant);
             }
             if self.waiting.borrow().len() >= self.limits.waiting {
@@ -100,9 +106,13 @@ impl<C> Pool<C> {
     }
 
     /// The same without waiting; [`None`] while all are in use.
-    pub fn try_take(&self, fresh: bool) -> Option<Grant<C>> {
-        if !fresh && let Some(pooled) = self.idle.borrow_mut().pop() {
-            return Some(Grant::Reused(pooled));
+    pub fn try_take(&self, fresh: bool, requests: u64) -> Option<Grant<C>> {
+        if !fresh {
+            let mut idle = self.idle.borrow_mut();
+            // Nearly always the last one: only upstreams with different settings differ here.
+            if let Some(at) = idle.iter().rposition(|pooled| pooled.requests < requests) {
+                return Some(Grant::Reused(idle.remove(at)));
+            }
         }
         if self.open.get() >= self.limits.open {
             // Only idle ones can make room.
@@ -114,14 +124,14 @@ impl<C> Pool<C> {
     }
 
     /// Takes a connection back that can serve again.
-    pub fn put(&self, connection: C, requests: u64, now: Instant) {
-        let limits = self.limits;
-        let over = self.open.get() > limits.open || requests >= limits.requests;
-        let full = self.idle.borrow().len() >= limits.idle && self.waiting.borrow().is_empty();
+    pub fn put(&self, connection: C, requests: u64, keep: &Keep, now: Instant) {
+        let over = self.open.get() > self.limits.open || requests >= keep.requests;
+        let full = self.idle.borrow().len() >= keep.idle && self.waiting.borrow().is_empty();
         if over || full {
             return self.closed();
         }
-        self.idle.borrow_mut().push(Pooled { connection, requests, since: now });
+        let until = now + keep.idle_timeout;
+        self.idle.borrow_mut().push(Pooled { connection, requests, until });
         self.call();
     }
 
@@ -143,12 +153,10 @@ impl<C> Pool<C> {
 
     /// Closes idle connections that are too old, or dead.
     pub fn sweep(&self, now: Instant, mut is_dead: impl FnMut(&mut C) -> bool) {
-        let limits = self.limits;
         let before = self.idle();
-        self.idle.borrow_mut().retain_mut(|pooled| {
-            now.duration_since(pooled.since) < limits.idle_timeout
-                && !is_dead(&mut pooled.connection)
-        });
+        self.idle
+            .borrow_mut()
+            .retain_mut(|pooled| now < pooled.until && !is_dead(&mut pooled.connection));
         for _ in self.idle()..before {
             self.closed();
         }
@@ -182,9 +190,10 @@ mod tests {
     use std::task::Context;
 
     fn limits(open: usize, waiting: usize) -> PoolLimits {
-        let idle_timeout = Duration::from_secs(60);
-        PoolLimits { open, idle: 2, waiting, idle_timeout, requests: 3 }
+        PoolLimits { open, waiting }
     }
+
+    const KEEP: Keep = Keep { idle: 2, idle_timeout: Duration::from_secs(60), requests: 3 };
 
     fn poll<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
         match future.poll(&mut Context::from_waker(Waker::noop())) {
@@ -194,7 +203,7 @@ mod tests {
     }
 
     fn now(pool: &Pool<u32>, fresh: bool) -> Option<Result<Grant<u32>, Full>> {
-        poll(pin!(pool.take(fresh)))
+        poll(pin!(pool.take(fresh, 3)))
     }
 
     #[test]
@@ -204,28 +213,42 @@ mod tests {
             assert!(matches!(now(&pool, false), Some(Ok(Grant::Open))));
         }
         for connection in [1, 2, 3] {
-            pool.put(connection, 1, Instant::now());
+            pool.put(connection, 1, &KEEP, Instant::now());
         }
         assert_eq!((pool.open(), pool.idle()), (2, 2), "the third was above `idle`");
         let Some(Ok(Grant::Reused(pooled))) = now(&pool, false) else { panic!("one is idle") };
         assert_eq!(pooled.connection, 2);
         assert!(matches!(now(&pool, true), Some(Ok(Grant::Open))), "fresh passes idle ones over");
-        pool.put(2, 3, Instant::now());
+        pool.put(2, 3, &KEEP, Instant::now());
         assert_eq!(pool.open(), 2, "3 requests are enough for one connection");
+    }
+
+    #[test]
+    fn upstreams_that_share_a_pool_keep_their_own_bounds() {
+        let pool = Pool::new(limits(4, 1));
+        assert!(matches!(now(&pool, false), Some(Ok(Grant::Open))));
+        pool.put(1, 1, &KEEP, Instant::now());
+        assert!(matches!(pool.try_take(false, 1), Some(Grant::Open)), "1 has served one request");
+        pool.put(2, 1, &Keep { requests: 1, ..KEEP }, Instant::now());
+        assert!(matches!(pool.try_take(false, 3), Some(Grant::Reused(_))), "1 is still there");
+        let short = Keep { idle_timeout: Duration::from_secs(1), ..KEEP };
+        pool.put(1, 2, &short, Instant::now());
+        pool.sweep(Instant::now() + Duration::from_secs(2), |_| false);
+        assert_eq!((pool.open(), pool.idle()), (0, 0));
     }
 
     #[test]
     fn waits_in_order_up_to_its_bound_and_a_leaver_passes_its_call_on() {
         let pool = Pool::new(limits(1, 2));
         assert!(matches!(now(&pool, false), Some(Ok(Grant::Open))));
-        let mut first = Box::pin(pool.take(false));
-        let mut second = Box::pin(pool.take(false));
+        let mut first = Box::pin(pool.take(false, 3));
+        let mut second = Box::pin(pool.take(false, 3));
         assert!(poll(first.as_mut()).is_none() && poll(second.as_mut()).is_none());
         assert!(matches!(now(&pool, false), Some(Err(Full))));
-        pool.put(7, 1, Instant::now());
+        pool.put(7, 1, &KEEP, Instant::now());
         drop(first);
         assert!(matches!(poll(second.as_mut()), Some(Ok(Grant::Reused(_)))));
-        let mut third = Box::pin(pool.take(false));
+        let mut third = Box::pin(pool.take(false, 3));
         assert!(poll(third.as_mut()).is_none());
         pool.closed();
         assert!(matches!(poll(third.as_mut()), Some(Ok(Grant::Open))));
@@ -236,7 +259,7 @@ mod tests {
         let pool = Pool::new(limits(4, 0));
         for connection in [1, 2] {
             assert!(now(&pool, true).is_some());
-            pool.put(connection, 1, Instant::now());
+            pool.put(connection, 1, &KEEP, Instant::now());
         }
         pool.sweep(Instant::now(), |connection| *connection == 1);
         assert_eq!((pool.open(), pool.idle()), (1, 1));

@@ -11,7 +11,7 @@ use super::touched::{Touched, Users, references};
 use super::upstream::Answers;
 use super::{Plan, Upstream};
 use crate::config::schema::Kind;
-use crate::config::{Changes, Resources};
+use crate::config::{Changes, Problem, Problems, Resources};
 use crate::limit::LimitTable;
 use crate::plugin::{ConfigError, Registry as PluginRegistry};
 use crate::upstream::node::{Question, Resolved};
@@ -35,6 +35,21 @@ impl CompileError {
     pub(super) fn at(kind: Kind, id: &Arc<str>, error: ConfigError) -> CompileError {
         CompileError { kind, id: id.clone(), path: error.path, reason: error.reason }
     }
+}
+
+/// Compile errors as problems of the file that the resources came from.
+pub fn located(file: &Arc<str>, resources: &Resources, errors: Vec<CompileError>) -> Problems {
+    let mut problems = Problems::new();
+    for error in errors {
+        let (place, line) = resources.place(error.kind, &error.id);
+        let path = match error.path.as_str() {
+            "" => place,
+            path => format!("{place}.{path}"),
+        };
+        problems.push(Problem { file: file.clone(), line, path, reason: error.reason });
+    }
+    problems.sort_by_line();
+    problems
 }
 
 /// What the compiler is made with, for the process's life.

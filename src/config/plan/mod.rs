@@ -11,7 +11,7 @@ mod upstream;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use compile::{CompileError, Compiler, Ingredients};
+pub use compile::{CompileError, Compiler, Ingredients, located};
 pub use consumers::{Consumer, Consumers, Credential};
 pub use route::Route;
 pub use upstream::{HashKey, Keepalive, NodeTimeouts, Upstream};
