@@ -77,7 +77,8 @@ pub(super) fn request_head(
         let scheme = head.scheme.name();
         let _ = head.headers.set(b"X-Forwarded-Proto", scheme.as_bytes());
     }
-    if !(believed && head.headers.has(HeaderId::XForwardedHost)) && !head.authority().is_empty() {
+    let kept = believed && head.headers.has(HeaderId::XForwardedHost);
+    if !kept && !head.authority().is_empty() {
         let host = head.host().to_vec();
         let _ = head.headers.set(b"X-Forwarded-Host", &host);
     }

@@ -7,6 +7,7 @@ pub mod answer;
 mod body;
 mod client_address;
 mod forward;
+mod permit;
 mod phases;
 mod proxy;
 mod pump;

@@ -13,6 +13,7 @@ use ringgate_core::{
 };
 
 use super::body::{LocalBody, collect};
+use super::permit::Permit;
 use super::phases::{self, Chains};
 use super::pump::{self, Moved};
 use super::serve::Request;
@@ -201,7 +202,7 @@ impl Attempt<'_> {
         };
         let leased = nodes.lease(self.upstream, timeouts, address, self.fresh).await?;
         let Leased { stream, reused, requests } = leased;
-        let permit = Permit { nodes, upstream: self.upstream, address, requests };
+        let permit = Permit::new(nodes, self.upstream, address, requests);
         let opened = cx.shard.now();
         let head = &*request.head;
         let end = head.body.is_empty();
@@ -391,25 +392,4 @@ impl Attempt<'_> {
 
 fn client_gone() -> Fault {
     Fault::new(Code::ClientGone, "left before its answer came")
-}
-
-/// A place in a pool; given back when the try is over, with the connection or without.
-struct Permit<'t, N: Nodes> {
-    nodes: &'t N,
-    upstream: &'t Upstream,
-    address: SocketAddr,
-    requests: u64,
-}
-
-impl<N: Nodes> Permit<'_, N> {
-    fn give_back(self, stream: Option<N::Stream>) {
-        self.nodes.give_back(self.upstream, self.address, stream, self.requests);
-        std::mem::forget(self);
-    }
-}
-
-impl<N: Nodes> Drop for Permit<'_, N> {
-    fn drop(&mut self) {
-        self.nodes.give_back(self.upstream, self.address, None, self.requests);
-    }
 }
