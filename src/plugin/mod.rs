@@ -119,6 +119,7 @@ pub type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// What a waiting plugin decided.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // `Next` only writes its tag; replies are the rare case
 pub enum Verdict {
     /// On to the next plugin.
     Next,
@@ -127,6 +128,7 @@ pub enum Verdict {
 }
 
 /// What a plugin decided. The synchronous cases allocate nothing.
+#[allow(clippy::large_enum_variant)] // `Next` only writes its tag; replies are the rare case
 pub enum Step<'a> {
     /// On to the next plugin.
     Next,

@@ -25,3 +25,6 @@ pub static REGISTRY: Registry = Registry::new(&[
     &response_rewrite::ResponseRewrite,
     &prometheus::Prometheus,
 ]);
+
+#[cfg(test)]
+mod cost;
