@@ -31,6 +31,14 @@ const PAYLOAD_BITS: u32 = 30;
 /// The largest limit of a fixed window.
 pub const LIMIT_MAX: u64 = (1 << PAYLOAD_BITS) - 1;
 
+/// The longest window, three years; longer ones count as that. The clock's ticks have room for it
+/// for five years of uptime.
+pub const WINDOW_MAX: Duration = Duration::from_secs(3 * 366 * 24 * 3600);
+
+/// An object's limit, hashed by its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitObject(u64);
+
 /// A key of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitKey(u64);
@@ -99,6 +107,16 @@ impl LimitTable {
         LimitKey(self.hasher.hash_one((object, subject)).max(1))
     }
 
+    /// An object's limit, hashed once: [`LimitTable::key_of`] then only hashes the subject.
+    pub fn object(&self, object: &str) -> LimitObject {
+        LimitObject(self.hasher.hash_one(object))
+    }
+
+    /// The key of an object's limit for a subject.
+    pub fn key_of(&self, object: LimitObject, subject: &[u8]) -> LimitKey {
+        LimitKey(self.hasher.hash_one((object.0, subject)).max(1))
+    }
+
     /// How many live keys made room for others.
     pub fn evictions(&self) -> u64 {
         self.evictions.load(Relaxed)
@@ -109,7 +127,7 @@ impl LimitTable {
     pub fn debit(&self, key: LimitKey, cost: u64, limit: u64, window: Duration) -> Debit {
         let limit = limit.min(LIMIT_MAX);
         let now = self.now();
-        let window_ticks = (window.as_nanos() as u64).div_ceil(TICK_NS).max(1);
+        let window_ticks = (window.min(WINDOW_MAX).as_nanos() as u64).div_ceil(TICK_NS).max(1);
         let mut outcome = Debit { allowed: false, remaining: 0, reset: window };
         self.update(key, now, |state| {
             let (end, used) = (state >> PAYLOAD_BITS, state & LIMIT_MAX);
@@ -118,7 +136,7 @@ impl LimitTable {
             } else {
                 (end, used)
             };
-            let allowed = used + cost <= limit;
+            let allowed = used.saturating_add(cost) <= limit;
             let used = if allowed { used + cost } else { used };
             outcome = Debit {
                 allowed,
@@ -128,6 +146,49 @@ impl LimitTable {
             end << PAYLOAD_BITS | used
         });
         outcome
+    }
+
+    /// Debits `cost` from a sliding window as APISIX's does: the count of the running window, plus
+    /// that of the one before in the share that still overlaps, stays below the limit.
+    pub fn slide(
+        &self,
+        object: LimitObject,
+        subject: &[u8],
+        cost: u64,
+        limit: u64,
+        window: Duration,
+    ) -> Debit {
+        let window = window.clamp(Duration::from_nanos(TICK_NS), WINDOW_MAX);
+        let (now, length) = (self.epoch.elapsed().as_nanos(), window.as_nanos());
+        let (number, into) = (now / length, now % length);
+        let left = Duration::from_nanos((length - into) as u64);
+        let key = |number: u128| LimitKey(self.hasher.hash_one((object.0, number, subject)).max(1));
+        let before = number.checked_sub(1).map_or(0, |last| self.used(key(last))).min(limit);
+        let rate = before as f64 / window.as_secs_f64();
+        let overlapping = rate * left.as_secs_f64();
+        let room = (limit as f64 - overlapping).ceil().max(0.0) as u64;
+        // Kept for as long as the window behind it looks back.
+        let debit = self.debit(key(number), cost, room, window * 2);
+        let count = room.min(LIMIT_MAX) - debit.remaining;
+        let reset = match debit.allowed {
+            true => left,
+            false if count >= limit || rate == 0.0 => left,
+            // When enough of the window before no longer overlaps.
+            false => {
+                let missing = (limit - count) as f64 / rate;
+                Duration::from_secs_f64((left.as_secs_f64() - missing).max(0.0))
+            }
+        };
+        let remaining = (limit as f64 - count as f64 - overlapping).floor().max(0.0) as u64;
+        Debit { allowed: debit.allowed, remaining, reset }
+    }
+
+    /// What a fixed window has counted so far, without making one.
+    fn used(&self, key: LimitKey) -> u64 {
+        let now = self.now();
+        let slot = self.set(key).iter().find(|slot| slot.key.load(Relaxed) == key.0);
+        let state = slot.map_or(0, |slot| slot.state.load(Relaxed));
+        if state >> PAYLOAD_BITS <= now >> PAYLOAD_BITS { 0 } else { state & LIMIT_MAX }
     }
 
     /// Adds one request to a leaky bucket that leaks `rate` a second and holds `burst` more, as
@@ -168,10 +229,14 @@ impl LimitTable {
         }
     }
 
+    /// Where a key may be: the top bits choose the set, all of them are compared.
+    fn set(&self, key: LimitKey) -> &[Slot; WAYS] {
+        &self.sets[(key.0 >> 32) as usize & (self.sets.len() - 1)].0
+    }
+
     /// The key's slot, found or made.
     fn slot(&self, key: LimitKey, now: u64) -> &Slot {
-        // The top bits choose the set; all of them are compared.
-        let set = &self.sets[(key.0 >> 32) as usize & (self.sets.len() - 1)].0;
+        let set = self.set(key);
         loop {
             if let Some(slot) = set.iter().find(|slot| slot.key.load(Relaxed) == key.0) {
                 return slot;
@@ -210,7 +275,8 @@ impl LimitTable {
 
 /// Nanoseconds to ticks with [`PAYLOAD_BITS`] fractional bits.
 fn nanos_to_ticks(nanos: u128) -> u64 {
-    ((nanos << PAYLOAD_BITS) / u128::from(TICK_NS)) as u64
+    let ticks = (nanos.min(u128::from(u64::MAX)) << PAYLOAD_BITS) / u128::from(TICK_NS);
+    u64::try_from(ticks).unwrap_or(u64::MAX)
 }
 
 fn duration_to_ticks(seconds: f64) -> u64 {
@@ -276,6 +342,43 @@ mod tests {
             assert!((expected_ms - 50..=expected_ms).contains(&wait), "{wait}");
         }
         assert_eq!(table.leak(key, 10.0, 2.0), Leak::Refused);
+    }
+
+    #[test]
+    fn a_sliding_window_counts_what_overlaps() {
+        let table = LimitTable::with_sets(4);
+        let object = table.object("limit-count/route/1");
+        let window = Duration::from_millis(400);
+        // Starts within a window, away from its end.
+        while table.epoch.elapsed().as_millis() % 400 > 100 {
+            std::thread::yield_now();
+        }
+        let slide = || table.slide(object, b"k", 1, 4, window);
+        let first = slide();
+        assert!(first.allowed && first.remaining == 3 && first.reset <= window, "{first:?}");
+        for remaining in [2, 1, 0] {
+            assert_eq!(slide().remaining, remaining);
+        }
+        let refused = slide();
+        assert!(!refused.allowed && refused.remaining == 0 && refused.reset > Duration::ZERO);
+        // Some way into the next window, part of this one still counts.
+        let number = table.epoch.elapsed().as_millis() / 400;
+        while table.epoch.elapsed().as_millis() < (number + 1) * 400 + 150 {
+            std::thread::yield_now();
+        }
+        let allowed = (0..4).filter(|_| slide().allowed).count();
+        assert!((2..4).contains(&allowed), "{allowed}");
+    }
+
+    #[test]
+    fn extreme_rates_and_windows_stay_in_range() {
+        let table = LimitTable::with_sets(1);
+        let key = table.key("limit-req", b"slow");
+        assert_eq!(table.leak(key, 1e-12, 0.0), Leak::Allowed(Duration::ZERO));
+        assert_eq!(table.leak(key, 1e-12, 0.0), Leak::Refused);
+        let long = table.debit(table.key("a", b"b"), 1, 5, Duration::MAX);
+        assert!(long.allowed && long.reset <= WINDOW_MAX + Duration::from_millis(16));
+        assert!(!table.debit(table.key("a", b"c"), u64::MAX, 5, Duration::from_secs(1)).allowed);
     }
 
     #[test]

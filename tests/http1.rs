@@ -6,3 +6,5 @@ mod support;
 
 #[path = "http1/basics.rs"]
 mod basics;
+#[path = "http1/bodies.rs"]
+mod bodies;

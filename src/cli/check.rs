@@ -10,6 +10,8 @@ use clap::Args;
 use crate::config::bootstrap::Store;
 use crate::config::plan::{Compiler, Ingredients, located};
 use crate::config::{self, Bootstrap, Checks, Problems, ResourceFile, Resources};
+use crate::plugin::field_checks;
+use crate::plugins::REGISTRY;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -31,7 +33,7 @@ pub(super) struct CheckOptions {
 }
 
 pub(super) fn run(options: &CheckOptions) -> ExitCode {
-    let problems = check(options, &Checks::none());
+    let problems = check(options);
     let mut out = std::io::stdout().lock();
     if problems.is_empty() {
         // A closed pipe is the reader's choice.
@@ -43,7 +45,7 @@ pub(super) fn run(options: &CheckOptions) -> ExitCode {
 }
 
 /// Everything that is wrong with the files.
-fn check(options: &CheckOptions, checks: &Checks<'_>) -> Problems {
+fn check(options: &CheckOptions) -> Problems {
     let mut problems = Problems::new();
     let mut files = options.resources.clone();
     let bootstrap = Bootstrap::load(options.config.as_deref()).unwrap_or_else(|found| {
@@ -51,12 +53,23 @@ fn check(options: &CheckOptions, checks: &Checks<'_>) -> Problems {
         // Resource files that were named are checked all the same.
         Bootstrap { store: Store::Api, ..Bootstrap::default() }
     });
-    if let (Store::File { path }, true) = (&bootstrap.store, files.is_empty()) {
+    if let (true, Store::File { path }) = (files.is_empty(), &bootstrap.store) {
         // The default file may be missing: then there are no resources.
         files.extend(Some(path.clone()).filter(|path| path.exists()));
     }
+    let plugins = match &bootstrap.plugins {
+        Some(names) => REGISTRY.only(names),
+        None => REGISTRY.clone(),
+    };
+    let checks = Checks { plugins: &plugins, fields: &field_checks() };
     for file in files {
-        if let Err(found) = resources(&file, &bootstrap, checks) {
+        let ingredients = Ingredients {
+            plugins: plugins.clone(),
+            limits: Arc::default(),
+            buffered_body: bootstrap.limits.buffered_body,
+            attributes: bootstrap.plugin_attr.clone(),
+        };
+        if let Err(found) = resources(&file, ingredients, &checks) {
             problems.append(found);
         }
     }
@@ -65,18 +78,16 @@ fn check(options: &CheckOptions, checks: &Checks<'_>) -> Problems {
 
 /// Everything that `run` would refuse the file for: what is wrong by its schemas, and if nothing
 /// is, what cannot be compiled.
-fn resources(file: &Path, bootstrap: &Bootstrap, checks: &Checks<'_>) -> Result<(), Problems> {
+fn resources(
+    file: &Path,
+    ingredients: Ingredients,
+    checks: &Checks<'_>,
+) -> Result<(), Problems> {
     let text = config::read(file)?;
     let name = file.to_string_lossy();
     let mut resources = ResourceFile::parse(&name, &text, &config::process_environment, checks)?;
     let changes = resources.diff(&Resources::default());
-    let mut compiler = Compiler::new(Ingredients {
-        plugins: crate::plugins::REGISTRY,
-        limits: Arc::default(),
-        buffered_body: bootstrap.limits.buffered_body,
-        attributes: bootstrap.plugin_attr.clone(),
-    });
-    let compiled = compiler.apply(resources.clone(), &changes);
+    let compiled = Compiler::new(ingredients).apply(resources.clone(), &changes);
     compiled.map_err(|errors| located(&name.into(), &resources, errors)).map(|_| ())
 }
 
@@ -95,7 +106,7 @@ mod tests {
         let told = |config: &str, resources: &[&str]| {
             let resources = resources.iter().map(|name| path(name)).collect();
             let options = CheckOptions { config: Some(path(config)), resources };
-            let problems = check(&options, &Checks::none());
+            let problems = check(&options);
             let prefix = format!("{}/", folder.path().display());
             problems.iter().map(|p| p.to_string().replace(&prefix, "")).collect::<Vec<_>>()
         };

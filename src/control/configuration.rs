@@ -11,6 +11,7 @@ use crate::config::{Checks, Problems};
 use crate::control::admin::ConfigState;
 use crate::control::dns;
 use crate::control::health::{HealthChecks, Target};
+use crate::plugin::{Registry, field_checks};
 use crate::shard::Worker;
 use crate::telemetry::error_log;
 
@@ -30,6 +31,7 @@ pub(super) struct Running {
 /// The configuration in force.
 pub(super) struct Configuration {
     store: FileStore,
+    plugins: Registry,
     compiler: Compiler,
     demo: Option<Route>,
     running: Option<Running>,
@@ -48,7 +50,9 @@ impl Configuration {
             source: store.path().display().to_string(),
             ..ConfigState::default()
         };
-        Configuration { store, compiler: Compiler::new(ingredients), demo, running: None, state }
+        let plugins = ingredients.plugins.clone();
+        let compiler = Compiler::new(ingredients);
+        Configuration { store, plugins, compiler, demo, running: None, state }
     }
 
     /// The resource file.
@@ -68,14 +72,15 @@ impl Configuration {
     }
 
     /// Reads the store and puts what it says in force; the plan, where something changed.
-    pub(super) fn load(&mut self, checks: &Checks<'_>) -> Result<Option<Arc<Plan>>, Problems> {
-        let result = self.try_load(checks);
+    pub(super) fn load(&mut self) -> Result<Option<Arc<Plan>>, Problems> {
+        let result = self.try_load();
         self.state.last_error = result.as_ref().err().map(ToString::to_string);
         result
     }
 
-    fn try_load(&mut self, checks: &Checks<'_>) -> Result<Option<Arc<Plan>>, Problems> {
-        let mut resources = self.store.load(checks)?;
+    fn try_load(&mut self) -> Result<Option<Arc<Plan>>, Problems> {
+        let checks = Checks { plugins: &self.plugins, fields: &field_checks() };
+        let mut resources = self.store.load(&checks)?;
         if let Some(demo) = &self.demo {
             // Where the file has a route of that id, it is the file's.
             resources.routes.insert(DEMO_ID, 0, demo.clone());

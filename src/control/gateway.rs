@@ -18,10 +18,10 @@ use super::inspect::Gateway;
 use super::watch::Watcher;
 use super::{demo, startup};
 use crate::cli::RunOptions;
+use crate::config::Problems;
 use crate::config::bootstrap::{Bootstrap, unsupported};
 use crate::config::plan::Ingredients;
 use crate::config::store::FileStore;
-use crate::config::{Checks, Problems};
 use crate::disk::DiskTier;
 use crate::listener::{self, Inherited};
 use crate::shard::{ShardSpec, Worker};
@@ -51,11 +51,6 @@ pub fn run(options: &RunOptions) -> Result<(), Box<dyn Error>> {
     runtime.block_on(serve(options, bootstrap))
 }
 
-/// What of the bootstrap file and the machine resources are checked against.
-fn checks() -> Checks<'static> {
-    Checks::none()
-}
-
 async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartError> {
     let started = Instant::now();
     error_log::set_level(startup::level(&bootstrap));
@@ -68,14 +63,14 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         other => return Err(format!("a store of kind {} is not served yet", other.kind()).into()),
     };
     let ingredients = Ingredients {
-        plugins: crate::plugins::REGISTRY,
+        plugins: startup::plugins(&bootstrap),
         limits: Arc::default(),
         buffered_body: bootstrap.limits.buffered_body,
         attributes: bootstrap.plugin_attr.clone(),
     };
     let demo_route = demo.as_ref().map(|(_, address)| demo_route(*address));
     let mut configuration = Configuration::new(store, ingredients, demo_route);
-    let plan = configuration.load(&checks())?.unwrap_or_default();
+    let plan = configuration.load()?.unwrap_or_default();
 
     let disk = startup::disk(&bootstrap)?;
     let cpus = startup::cpus(&bootstrap.shards)?;
@@ -180,7 +175,7 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
 /// force stays.
 fn reload(configuration: &mut Configuration, gateway: &Gateway) {
     let begun = Instant::now();
-    match configuration.load(&checks()) {
+    match configuration.load() {
         Ok(None) => {}
         Ok(Some(plan)) => error_log::info(
             "control",

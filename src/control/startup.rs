@@ -13,6 +13,8 @@ use crate::config::bootstrap::{
     AdminKey, Bootstrap, Engine, Level, LogFormat as FormatSetting, LogTarget, Role, Shards, Source,
 };
 use crate::disk::{Disk, DiskOptions};
+use crate::plugin::Registry;
+use crate::plugins::REGISTRY;
 use crate::shard::{AccessLogMaker, Settings};
 use crate::telemetry::access_log::{AccessLog, LogFormat};
 use crate::telemetry::error_log;
@@ -59,6 +61,20 @@ pub(super) fn settings(bootstrap: &Bootstrap, shards: usize, descriptors: u64) -
         shards,
         connections: bootstrap.limits.connections.unwrap_or(share.max(1)),
     }
+}
+
+/// The plugins that are enabled.
+pub(super) fn plugins(bootstrap: &Bootstrap) -> Registry {
+    let Some(names) = &bootstrap.plugins else {
+        return REGISTRY.clone();
+    };
+    let unknown: Vec<&str> =
+        names.iter().map(String::as_str).filter(|name| REGISTRY.get(name).is_none()).collect();
+    if !unknown.is_empty() {
+        let names = unknown.join(", ");
+        error_log::warn("plugins", "unknown", format_args!("not in this version: {names}"));
+    }
+    REGISTRY.only(names)
 }
 
 pub(super) fn engine(engine: Engine) -> EngineChoice {

@@ -1,10 +1,11 @@
 //! What a proxy changes in heads: hop-by-hop fields go, forwarding fields come.
 
-use std::io::Write;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use ringgate_core::{ConnectionInfo, HeaderId, RequestHead, ResponseHead};
+use ringgate_core::{
+    ConnectionInfo, FieldName, HeaderId, IpText, NumberText, RequestHead, ResponseHead, Span,
+};
 use ringgate_http1::strip_hop_by_hop;
 
 use super::client_address::is_trusted;
@@ -16,26 +17,11 @@ use crate::upstream::node::default_port;
 /// The name in `Via` and in `Server` of local replies.
 pub(super) const PRODUCT: &str = "ringgate";
 
-/// Text of an address or a number, without allocating.
-struct Text {
-    bytes: [u8; 64],
-    len: usize,
-}
-
-impl Text {
-    fn of(value: impl std::fmt::Display) -> Text {
-        let mut bytes = [0; 64];
-        let mut rest = &mut bytes[..];
-        // An address with a scope is the longest that comes here; the rest would be cut.
-        let _ = write!(rest, "{value}");
-        let len = 64 - rest.len();
-        Text { bytes, len }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
+const X_REAL_IP: FieldName = FieldName::new("X-Real-IP");
+const X_FORWARDED_FOR: FieldName = FieldName::new("X-Forwarded-For");
+const X_FORWARDED_PROTO: FieldName = FieldName::new("X-Forwarded-Proto");
+const X_FORWARDED_HOST: FieldName = FieldName::new("X-Forwarded-Host");
+const X_FORWARDED_PORT: FieldName = FieldName::new("X-Forwarded-Port");
 
 /// Prepares a request's head for a node.
 ///
@@ -53,8 +39,8 @@ pub(super) fn request_head(
     // The gateway asks its client for the body itself.
     head.headers.remove(b"expect");
     let believed = !trusted.is_empty() && is_trusted(trusted, peer);
-    let peer = Text::of(peer.to_canonical());
-    let client = Text::of(connection.peer.ip().to_canonical());
+    let client = IpText::of(connection.peer.ip());
+    let peer = if peer == connection.peer.ip() { client } else { IpText::of(peer) };
     let continued = match head.headers.get(HeaderId::XForwardedFor) {
         Some(list) if believed => {
             // Several lines are one list (RFC 9110 §5.3).
@@ -69,23 +55,25 @@ pub(super) fn request_head(
         }
         _ => None,
     };
+    let said = |id| believed && head.headers.has(id);
+    let (proto, host, port) = (
+        !said(HeaderId::XForwardedProto),
+        !said(HeaderId::XForwardedHost) && !head.authority().is_empty(),
+        !said(HeaderId::XForwardedPort),
+    );
+    let named = head.host_span();
+    let headers = &mut head.headers;
     // None of these can fail: addresses, numbers and a checked authority hold no control byte.
-    let mut set = |name: &str, value: &[u8]| {
-        let _ = head.headers.set(name.as_bytes(), value);
-    };
-    set("X-Real-IP", client.bytes());
-    set("X-Forwarded-For", continued.as_deref().unwrap_or(peer.bytes()));
-    if !(believed && head.headers.has(HeaderId::XForwardedProto)) {
-        let scheme = head.scheme.name();
-        let _ = head.headers.set(b"X-Forwarded-Proto", scheme.as_bytes());
+    let _ = headers.put(&X_REAL_IP, client.bytes());
+    let _ = headers.put(&X_FORWARDED_FOR, continued.as_deref().unwrap_or(peer.bytes()));
+    if proto {
+        let _ = headers.put(&X_FORWARDED_PROTO, head.scheme.name().as_bytes());
     }
-    if !(believed && head.headers.has(HeaderId::XForwardedHost)) && !head.authority().is_empty() {
-        let host = head.host().to_vec();
-        let _ = head.headers.set(b"X-Forwarded-Host", &host);
+    if host {
+        let _ = headers.put_span(&X_FORWARDED_HOST, named);
     }
-    if !(believed && head.headers.has(HeaderId::XForwardedPort)) {
-        let port = Text::of(connection.local.port());
-        let _ = head.headers.set(b"X-Forwarded-Port", port.bytes());
+    if port {
+        let _ = headers.put(&X_FORWARDED_PORT, NumberText::of(connection.local.port()).bytes());
     }
     if via {
         let version = head.version.name().trim_start_matches("HTTP/");
@@ -93,8 +81,14 @@ pub(super) fn request_head(
     }
 }
 
-/// Sets the host that a node gets (`pass_host`).
-pub(super) fn host(head: &mut RequestHead, upstream: &Upstream, node: &Endpoint) {
+/// Sets the host that a node gets (`pass_host`). Where it is passed on, a plugin may have put
+/// another in its place.
+pub(super) fn host(
+    head: &mut RequestHead,
+    upstream: &Upstream,
+    node: &Endpoint,
+    rewritten: Option<Span>,
+) {
     let node_authority = || {
         let port = node.address.port();
         match default_port(upstream.scheme) {
@@ -103,7 +97,10 @@ pub(super) fn host(head: &mut RequestHead, upstream: &Upstream, node: &Endpoint)
         }
     };
     let authority = match (upstream.pass_host, &upstream.upstream_host) {
-        (PassHost::Pass, _) => return,
+        (PassHost::Pass, _) => match rewritten {
+            None => return,
+            Some(span) => String::from_utf8_lossy(head.headers.text(span)).into_owned(),
+        },
         (PassHost::Rewrite, Some(host)) => host.to_string(),
         (PassHost::Node, _) | (PassHost::Rewrite, None) => node_authority(),
     };

@@ -12,9 +12,11 @@ mod proxy;
 mod pump;
 mod select;
 mod serve;
+#[cfg(test)]
+pub(crate) mod testing;
 mod turn;
 mod upgrade;
 
-pub use proxy::{Leased, Nodes};
+pub use proxy::{Leased, Nodes, Place};
 pub(crate) use select::{First, first};
 pub use serve::{refuse, serve};

@@ -16,6 +16,13 @@ pub(super) struct Chains<'c> {
     pub(super) route: &'c Chain,
 }
 
+impl Chains<'static> {
+    /// No plugin at all.
+    pub(super) fn none() -> Self {
+        Chains { global: Chain::none(), route: Chain::none() }
+    }
+}
+
 impl<'c> Chains<'c> {
     fn in_phase(self, phase: Phase) -> impl Iterator<Item = &'c Instance> {
         self.global.in_phase(phase).chain(self.route.in_phase(phase))
@@ -123,7 +130,7 @@ pub(super) async fn response(
         if !applies(instance, request, cx) {
             continue;
         }
-        let verdict = match instance.plugin.response(head, cx) {
+        let verdict = match instance.plugin.response(request, head, cx) {
             Step::Next => continue,
             step => step.settle().await?,
         };
@@ -152,6 +159,7 @@ pub(super) type Frames = VecDeque<Frame>;
 /// `out`. A reply at this point can no longer be sent and becomes a fault.
 pub(super) async fn frame(
     chains: Chains<'_>,
+    request: &RequestHead,
     direction: Direction,
     frame: Frame,
     out: &mut Frames,
@@ -164,6 +172,9 @@ pub(super) async fn frame(
     let mut current: SmallVec<[Frame; 2]> = SmallVec::new();
     current.push(frame);
     for instance in chains.in_phase(phase) {
+        if !applies(instance, request, cx) {
+            continue;
+        }
         let mut next = Out::new();
         for frame in current.drain(..) {
             let verdict = match instance.plugin.frame(direction, frame, &mut next, cx) {

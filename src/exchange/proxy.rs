@@ -29,14 +29,17 @@ use crate::upstream::health::{self, Passive};
 /// What a failed try counts as in latencies, at least.
 const FAILURE_COST: Duration = Duration::from_secs(1);
 
+/// Bytes of a replaced body that are read so that the connection can serve again.
+const DRAINED_MAX: u64 = 64 * 1024;
+
 /// A way to a node that can send one request now.
-pub struct Leased<U> {
+pub struct Leased<U, P> {
     /// A connection or a stream of one.
     pub stream: U,
     /// Whether it had served before: the node may be closing it at this moment.
     pub reused: bool,
-    /// Requests that it served before.
-    pub requests: u64,
+    /// Where it goes back to. Dropped: it is gone.
+    pub place: P,
 }
 
 /// The way to nodes: pools of connections on a shard, synthetic ones in tests.
@@ -44,6 +47,8 @@ pub struct Leased<U> {
 pub trait Nodes {
     /// One way to send a request.
     type Stream: Stream;
+    /// Takes a stream back that can serve again.
+    type Place: Place<Self::Stream>;
 
     /// A connection from the pool, or a new one; with `fresh`, always a new one.
     async fn lease(
@@ -52,16 +57,13 @@ pub trait Nodes {
         timeouts: &NodeTimeouts,
         address: SocketAddr,
         fresh: bool,
-    ) -> Result<Leased<Self::Stream>, Fault>;
+    ) -> Result<Leased<Self::Stream, Self::Place>, Fault>;
+}
 
-    /// Takes a connection back that can serve again, or learns that one is gone.
-    fn give_back(
-        &self,
-        upstream: &Upstream,
-        address: SocketAddr,
-        stream: Option<Self::Stream>,
-        requests: u64,
-    );
+/// A place among the connections to a node, taken until it is dropped.
+pub trait Place<U> {
+    /// Keeps the stream for the next request.
+    fn give_back(self, stream: U);
 }
 
 /// The body that goes to the node.
@@ -82,18 +84,19 @@ struct Progress {
 }
 
 /// Proxies a request that has passed its plugins.
-pub(super) async fn run<R: Receive, S: Respond, N: Nodes>(
+pub(super) async fn run<'p, R: Receive, S: Respond, N: Nodes>(
     request: &mut Request<'_, R>,
     client: &mut S,
     nodes: &N,
     chains: Chains<'_>,
-    cx: &mut Cx<'_>,
+    cx: &mut Cx<'p>,
 ) -> Result<(), Fault> {
     let route = cx.route.expect("requests without a route are answered before");
-    let Some(upstream) = cx.upstream.or(route.upstream.as_ref()) else {
+    let Some(upstream): Option<&'p Upstream> =
+        cx.upstream.or(route.upstream.as_ref()).map(|u| &**u)
+    else {
         return Err(Fault::new(Code::NoNode, "the route has no upstream").on_stream());
     };
-    let (upstream, route) = (upstream.clone(), route.clone());
     upgrade::restrict(request.head, route.websocket);
     let shard = cx.shard;
     forward::request_head(
@@ -110,15 +113,14 @@ pub(super) async fn run<R: Receive, S: Respond, N: Nodes>(
     loop {
         let now = shard.now();
         let node = shard
-            .pick(&upstream, hash_key.as_deref(), &tried, now)
-            .ok_or_else(|| no_node(&upstream, &tried))?;
+            .pick(upstream, hash_key.as_deref(), &tried, now)
+            .ok_or_else(|| no_node(upstream, &tried))?;
         let endpoint = upstream.endpoint(node);
-        forward::host(request.head, &upstream, endpoint);
+        forward::host(request.head, upstream, endpoint, cx.upstream_host);
         cx.outcome.node = Some(endpoint.address);
         let progress = Progress::default();
         let fresh = stale_retries > 0;
-        let attempt =
-            Attempt { upstream: &upstream, route: &route, node, fresh, progress: &progress };
+        let attempt = Attempt { upstream, route, node, fresh, progress: &progress };
         let fault = match attempt.run(request, client, nodes, chains, cx).await {
             Ok(()) => return Ok(()),
             Err(fault) => fault,
@@ -134,7 +136,7 @@ pub(super) async fn run<R: Receive, S: Respond, N: Nodes>(
         cx.outcome.retries += 1;
         if !again
             || cx.outcome.retries > upstream.retries
-            || shard.is_late(cx.outcome.started, &upstream)
+            || shard.is_late(cx.outcome.started, upstream)
         {
             return Err(fault);
         }
@@ -199,8 +201,7 @@ impl Attempt<'_> {
             None => &self.route.timeouts,
         };
         let leased = nodes.lease(self.upstream, timeouts, address, self.fresh).await?;
-        let Leased { stream, reused, requests } = leased;
-        let permit = Permit { nodes, upstream: self.upstream, address, requests };
+        let Leased { stream, reused, place } = leased;
         let opened = cx.shard.now();
         let head = &*request.head;
         let end = head.body.is_empty();
@@ -236,17 +237,17 @@ impl Attempt<'_> {
                 answer.as_mut().await
             } else {
                 self.progress.body_begun.set(true);
-                let upload = async {
+                let upload = Box::pin(async {
                     match &mut request.body {
                         RequestBody::Stream(body) => {
-                            pump::upload(body, &mut up, chains, &turns, &mut sent).await
+                            pump::upload(body, &mut up, chains, head, &turns, &mut sent).await
                         }
                         RequestBody::Whole(whole) => {
                             let mut body = LocalBody::whole(whole.clone());
-                            pump::upload(&mut body, &mut up, chains, &turns, &mut sent).await
+                            pump::upload(&mut body, &mut up, chains, head, &turns, &mut sent).await
                         }
                     }
-                };
+                });
                 both(upload, answer.as_mut()).await
             }
         };
@@ -254,7 +255,9 @@ impl Attempt<'_> {
         cx.outcome.response_bytes = got.bytes;
         match result? {
             Answered::Whole => {
-                permit.give_back(N::Stream::rejoin(up, down));
+                if let Some(stream) = N::Stream::rejoin(up, down) {
+                    place.give_back(stream);
+                }
                 Ok(())
             }
             Answered::Switched => match &mut request.body {
@@ -356,15 +359,32 @@ impl Attempt<'_> {
         got: &mut Moved,
     ) -> Result<(), Fault> {
         forward::response_head(&mut head, self.route.via);
+        // What is left of a body that a plugin replaced is read only where that is cheaper than
+        // another connection.
+        let drained = match head.body {
+            BodyLength::Empty => true,
+            BodyLength::Exact(length) => length <= DRAINED_MAX,
+            BodyLength::Unknown => false,
+        };
         let mut replacement = None;
         {
             let mut cx = turns.take().await;
             if let Some(max) = chains.buffers(Direction::Response) {
-                cx.response_body = Some(collect(down, max, Code::UpstreamInvalid).await?);
+                let whole = Box::pin(collect(down, max, Code::UpstreamInvalid));
+                cx.response_body = Some(whole.await?);
             }
-            if let Some(reply) = phases::response(chains, request, &mut head, &mut cx).await? {
-                cx.response_body = None;
-                replacement = Some(LocalBody::new(reply.body));
+            // For variables; no head has gone yet, so a failure takes it back.
+            cx.outcome.status = head.status;
+            match phases::response(chains, request, &mut head, &mut cx).await {
+                Ok(None) => {}
+                Ok(Some(reply)) => {
+                    cx.response_body = None;
+                    replacement = Some(LocalBody::new(reply.body));
+                }
+                Err(fault) => {
+                    cx.outcome.status = 0;
+                    return Err(fault);
+                }
             }
             if let Some(whole) = cx.response_body.take() {
                 if !whole.is_empty() || head.body != BodyLength::Empty {
@@ -381,35 +401,19 @@ impl Attempt<'_> {
             client.flush().await?;
         }
         match replacement {
-            Some(_) if end => Ok(()),
-            Some(mut body) => pump::download(&mut body, client, chains, turns, got).await,
+            Some(mut body) => {
+                if !end {
+                    let whole = pump::download(&mut body, client, chains, request, turns, got);
+                    Box::pin(whole).await?;
+                }
+                if drained { pump::drain(down).await } else { Ok(()) }
+            }
             None if end => pump::drain(down).await,
-            None => pump::download(down, client, chains, turns, got).await,
+            None => pump::download(down, client, chains, request, turns, got).await,
         }
     }
 }
 
 fn client_gone() -> Fault {
     Fault::new(Code::ClientGone, "left before its answer came")
-}
-
-/// A place in a pool; given back when the try is over, with the connection or without.
-struct Permit<'t, N: Nodes> {
-    nodes: &'t N,
-    upstream: &'t Upstream,
-    address: SocketAddr,
-    requests: u64,
-}
-
-impl<N: Nodes> Permit<'_, N> {
-    fn give_back(self, stream: Option<N::Stream>) {
-        self.nodes.give_back(self.upstream, self.address, stream, self.requests);
-        std::mem::forget(self);
-    }
-}
-
-impl<N: Nodes> Drop for Permit<'_, N> {
-    fn drop(&mut self) {
-        self.nodes.give_back(self.upstream, self.address, None, self.requests);
-    }
 }

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use ringgate_core::{Fault, Frame, Receive, Respond, Transmit};
+use ringgate_core::{Fault, Frame, Receive, RequestHead, Respond, Transmit};
 
 use super::phases::{self, Chains, Frames};
 use super::turn::Turns;
@@ -52,10 +52,11 @@ pub(super) async fn download<B: Receive, S: Respond>(
     body: &mut B,
     client: &mut S,
     chains: Chains<'_>,
+    request: &RequestHead,
     cx: &Turns<'_, Cx<'_>>,
     moved: &mut Moved,
 ) -> Result<(), Fault> {
-    pump(body, ToClient(client), Direction::Response, chains, cx, moved).await
+    pump(body, ToClient(client), Direction::Response, chains, request, cx, moved).await
 }
 
 /// Moves the request's body to the node.
@@ -63,10 +64,11 @@ pub(super) async fn upload<B: Receive, T: Transmit>(
     body: &mut B,
     node: &mut T,
     chains: Chains<'_>,
+    request: &RequestHead,
     cx: &Turns<'_, Cx<'_>>,
     moved: &mut Moved,
 ) -> Result<(), Fault> {
-    pump(body, ToNode(node), Direction::Request, chains, cx, moved).await
+    pump(body, ToNode(node), Direction::Request, chains, request, cx, moved).await
 }
 
 async fn pump<B: Receive>(
@@ -74,6 +76,7 @@ async fn pump<B: Receive>(
     mut sink: impl Sink,
     direction: Direction,
     chains: Chains<'_>,
+    request: &RequestHead,
     cx: &Turns<'_, Cx<'_>>,
     moved: &mut Moved,
 ) -> Result<(), Fault> {
@@ -95,11 +98,24 @@ async fn pump<B: Receive>(
         let last = !matches!(frame, Frame::Data(_));
         if filtered {
             let mut turn = cx.take().await;
-            phases::frame(chains, direction, frame, &mut frames, &mut turn).await?;
+            phases::frame(chains, request, direction, frame, &mut frames, &mut turn).await?;
             drop(turn);
+            let mut ended = false;
             for frame in frames.drain(..) {
+                ended |= !matches!(frame, Frame::Data(_));
                 moved.count(&frame);
                 sink.send(frame).await?;
+                if ended {
+                    break;
+                }
+            }
+            // A plugin that keeps the end to itself does not keep the peer waiting for it.
+            if last && !ended {
+                sink.send(Frame::End).await?;
+            }
+            if ended && !last {
+                // A plugin ended the body early; the rest is not sent.
+                return sink.flush().await;
             }
         } else {
             moved.count(&frame);

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use ringgate_core::{BodyLength, Code, Exchange, Fault, Frame, Receive, RequestHead, Respond};
+use ringgate_core::{
+    BodyLength, Code, Exchange, Fault, Frame, Receive, RequestHead, Respond, ResponseHead,
+};
 
 use super::body::{LocalBody, collect};
 use super::phases::{self, Chains};
@@ -80,7 +82,8 @@ async fn run<R: Receive, S: Respond>(
             proxy::run(request, client, nodes, chains, cx).await
         }
         Verdict::Reply(reply) => {
-            local_reply(reply, request.head, client, merged.chains(cx), cx).await
+            // Boxed, as all that is not the usual way: its room would be every request's.
+            Box::pin(local_reply(reply, request.head, client, merged.chains(cx), cx)).await
         }
     }
 }
@@ -105,13 +108,14 @@ async fn before_proxy<R: Receive>(
         && !consumer.plugins.is_empty()
     {
         let chain = cx.shard.merged_chain(cx.plan.generation, route, consumer);
+        // Before its plugins run: where one of them answers, the rest of the phases are its too.
+        merged.0 = Some(chain.clone());
         or_reply!(phases::rewrite_of_consumer(&chain, head, cx));
-        merged.0 = Some(chain);
     }
     let chains = merged.chains(cx);
     if let Some(max) = chains.buffers(Direction::Request) {
         let whole = match &mut request.body {
-            RequestBody::Stream(body) => collect(body, max, Code::BodyTooLarge).await?,
+            RequestBody::Stream(body) => Box::pin(collect(body, max, Code::BodyTooLarge)).await?,
             RequestBody::Whole(whole) => whole.clone(),
         };
         cx.outcome.request_bytes = whole.len() as u64;
@@ -143,20 +147,11 @@ async fn local_reply<S: Respond>(
     cx: &mut Cx<'_>,
 ) -> Result<(), Fault> {
     let Reply { mut head, body } = reply;
+    // For variables; until the head has gone, a failure takes it back.
     cx.outcome.status = head.status;
     cx.shard.stamp(&mut head);
-    let mut body = LocalBody::new(body);
-    if let Some(max) = chains.buffers(Direction::Response) {
-        cx.response_body = Some(collect(&mut body, max, Code::Plugin).await?);
-    }
-    if let Some(replaced) = phases::response(chains, request, &mut head, cx).await? {
-        body = LocalBody::new(replaced.body);
-        cx.response_body = None;
-    }
-    if let Some(whole) = cx.response_body.take() {
-        head.body = BodyLength::Exact(whole.len() as u64);
-        body = LocalBody::whole(whole);
-    }
+    let prepared = prepare(LocalBody::new(body), &mut head, request, chains, cx).await;
+    let mut body = prepared.inspect_err(|_| cx.outcome.status = 0)?;
     cx.outcome.status = head.status;
     let end = head.body.is_empty();
     client.head(head, end).await?;
@@ -164,9 +159,34 @@ async fn local_reply<S: Respond>(
         return client.flush().await;
     }
     let mut moved = Moved::default();
-    let sent = pump::download(&mut body, client, chains, &Turns::new(cx), &mut moved).await;
+    let sent = {
+        let turns = Turns::new(cx);
+        pump::download(&mut body, client, chains, request, &turns, &mut moved).await
+    };
     cx.outcome.response_bytes = moved.bytes;
     sent
+}
+
+/// Runs the response phases over an answer that was made here.
+async fn prepare(
+    mut body: LocalBody,
+    head: &mut ResponseHead,
+    request: &RequestHead,
+    chains: Chains<'_>,
+    cx: &mut Cx<'_>,
+) -> Result<LocalBody, Fault> {
+    if let Some(max) = chains.buffers(Direction::Response) {
+        cx.response_body = Some(collect(&mut body, max, Code::Plugin).await?);
+    }
+    if let Some(replaced) = phases::response(chains, request, head, cx).await? {
+        body = LocalBody::new(replaced.body);
+        cx.response_body = None;
+    }
+    if let Some(whole) = cx.response_body.take() {
+        head.body = BodyLength::Exact(whole.len() as u64);
+        body = LocalBody::whole(whole);
+    }
+    Ok(body)
 }
 
 /// Answers a fault where no head was sent yet, ends the exchange otherwise.
@@ -182,7 +202,19 @@ async fn fail<S: Respond>(
     let begun = cx.outcome.status != 0;
     match answer::reply(&fault) {
         Some(reply) if !begun => {
-            local_reply(reply, request, client, merged.chains(cx), cx).await?;
+            let mut sent = local_reply(reply, request, client, merged.chains(cx), cx).await;
+            if let Err(second) = &sent
+                && cx.outcome.status == 0
+                && let Some(plain) = answer::reply(second)
+            {
+                // A plugin fails on every answer: this one goes past them.
+                cx.response_body = None;
+                sent = local_reply(plain, request, client, Chains::none(), cx).await;
+            }
+            if let Err(second) = sent {
+                client.reset(&second);
+                return Err(second);
+            }
             // A client whose message was broken or unread cannot go on with another.
             match fault.side() {
                 ringgate_core::Side::Downstream => Err(fault),

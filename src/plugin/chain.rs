@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use ringgate_core::HeaderId;
 use serde_json::Value;
 
 use super::{BodyNeed, BuildCx, ConfigError, Needs, Plugin, PluginKind, Registry, Reply, Scope};
@@ -19,15 +20,25 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// The plugin's refusal, or what the configuration puts in its place (a string or an object).
-    pub fn refusal(&self, reply: Reply) -> Reply {
-        match &self.error_response {
-            None => reply,
-            Some(Value::String(text)) => {
-                Reply::with_body(reply.head.status, "text/plain", text.clone())
-            }
-            Some(body) => Reply::json(reply.head.status, body.to_string()),
+    /// The plugin's reply; where it refuses (400 and above), with the body that the configuration
+    /// puts in its place (a string or an object). Its fields stay, as in APISIX: a challenge, the
+    /// time to come back.
+    pub fn refusal(&self, mut reply: Reply) -> Reply {
+        let body = match &self.error_response {
+            Some(body) if reply.head.status >= 400 => body,
+            _ => return reply,
+        };
+        let replaced = match body {
+            Value::String(text) => Reply::with_body(reply.head.status, "text/plain", text.clone()),
+            body => Reply::json(reply.head.status, body.to_string()),
+        };
+        if let Some(media_type) = replaced.head.headers.get(HeaderId::ContentType) {
+            // Our own text.
+            let _ = reply.head.headers.set(b"Content-Type", media_type);
         }
+        reply.head.body = replaced.head.body;
+        reply.body = replaced.body;
+        reply
     }
 }
 

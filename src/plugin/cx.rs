@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use ringgate_core::{Code, ConnectionInfo, RequestHead};
+use ringgate_core::{Code, ConnectionInfo, RequestHead, Span};
 use smallvec::SmallVec;
 
 use crate::config::plan::{Consumer, Credential, Plan, Route, Upstream};
@@ -71,6 +71,10 @@ pub struct Cx<'p> {
     pub route: Option<&'p Arc<Route>>,
     /// Where it goes, when that is not the route's own upstream.
     pub upstream: Option<&'p Arc<Upstream>>,
+    /// The host that the node gets in place of the client's, where the upstream passes hosts on: a
+    /// span of the request head's arena. Apart from the head, so that `$host` and
+    /// `X-Forwarded-Host` go on telling what the client asked for.
+    pub upstream_host: Option<Span>,
     /// Who calls, once a plugin has authenticated it.
     pub consumer: Option<&'p Arc<Consumer>>,
     /// With which of the consumer's credentials.
@@ -93,6 +97,7 @@ impl<'p> Cx<'p> {
             connection,
             route: None,
             upstream: None,
+            upstream_host: None,
             consumer: None,
             credential: None,
             request_body: None,

@@ -11,9 +11,14 @@
 //! ```
 
 mod chain;
+mod check;
 mod cx;
+mod identity;
 mod reply;
 mod schema;
+mod session;
+#[cfg(test)]
+mod tests;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,9 +29,12 @@ use smallvec::SmallVec;
 
 pub(crate) use chain::Phase;
 pub use chain::{Chain, Instance, Layer, Meta};
+pub use check::field_checks;
 pub use cx::{Cx, Outcome, Session};
+pub use identity::{attach_consumer, strip_identity};
 pub use reply::{Reply, ReplyBody, Source};
 pub use schema::{BuildCx, ConfigError, Registry, Schemas};
+pub use session::run_sessions;
 
 /// Where a plugin may be configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +74,8 @@ pub enum BodyNeed {
     /// Nothing: frames pass by.
     #[default]
     None,
-    /// Frame by frame, through [`Plugin::frame`].
+    /// Frame by frame, through [`Plugin::frame`]. A plugin that changes the length sets the head's
+    /// `body` to [`BodyLength::Unknown`](ringgate_core::BodyLength) before the head goes.
     Stream,
     /// The whole, up to so many bytes, before `access` (a request's) or `response` (an answer's).
     Buffer(usize),
@@ -160,8 +169,15 @@ pub trait Plugin: Send + Sync {
         Step::Next
     }
 
-    /// The answer's head, local replies' too.
-    fn response<'a>(&'a self, rs: &'a mut ResponseHead, cx: &'a mut Cx<'_>) -> Step<'a> {
+    /// The answer's head, local replies' too. `rq` is the request as it went on, or as it was when
+    /// it was answered here. Where [`Cx::response_body`] is set behind it, that becomes the body,
+    /// whether or not one was buffered.
+    fn response<'a>(
+        &'a self,
+        rq: &'a RequestHead,
+        rs: &'a mut ResponseHead,
+        cx: &'a mut Cx<'_>,
+    ) -> Step<'a> {
         Step::Next
     }
 

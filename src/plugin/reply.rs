@@ -63,6 +63,22 @@ impl Reply {
         Reply::json(status, serde_json::json!({ "message": message }).to_string())
     }
 
+    /// nginx's page for a status, which clients of APISIX get where a plugin refuses without words.
+    pub fn page(status: u16) -> Reply {
+        Reply::with_body(status, "text/html; charset=utf-8", Reply::page_text(status))
+    }
+
+    /// The text of [`Reply::page`], for plugins that make it once.
+    pub fn page_text(status: u16) -> Bytes {
+        let title = format!("{status} {}", ringgate_core::reason_phrase(status));
+        let title = title.trim_end();
+        let text = format!(
+            "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n\
+             <center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
+        );
+        Bytes::from(text)
+    }
+
     /// A reply whose body comes frame by frame.
     pub fn stream(status: u16, source: Box<dyn Source>) -> Reply {
         let mut reply = Reply::status(status);

@@ -1,11 +1,13 @@
 //! What a plugin says of its configuration, and what it gets to compile it.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::PluginKind;
+use crate::config::schema::Schema;
 use crate::limit::LimitTable;
 
 /// JSON schemas of a plugin; also what the Admin API and the dashboard serve.
@@ -18,12 +20,50 @@ pub struct Schemas {
     pub metadata: Option<Value>,
     /// Fields that are stored encrypted.
     pub encrypt_fields: &'static [&'static str],
+    /// The schemas as they check, each compiled when it is first asked for.
+    compiled: [OnceLock<Result<Schema, String>>; 3],
 }
 
 impl Schemas {
     /// Schemas of a plugin that is configured in one place only.
     pub fn conf(conf: Value) -> Schemas {
-        Schemas { conf, consumer: None, metadata: None, encrypt_fields: &[] }
+        let compiled = Default::default();
+        Schemas { conf, consumer: None, metadata: None, encrypt_fields: &[], compiled }
+    }
+
+    /// With the schema of a consumer's configuration.
+    pub fn with_consumer(self, consumer: Value) -> Schemas {
+        Schemas { consumer: Some(consumer), ..self }
+    }
+
+    /// With the schema of `plugin_metadata`.
+    pub fn with_metadata(self, metadata: Value) -> Schemas {
+        Schemas { metadata: Some(metadata), ..self }
+    }
+
+    /// With fields that are stored encrypted.
+    pub fn encrypting(self, encrypt_fields: &'static [&'static str]) -> Schemas {
+        Schemas { encrypt_fields, ..self }
+    }
+
+    /// What checks [`Schemas::conf`], with `_meta`.
+    pub fn compiled_conf(&self) -> Result<&Schema, String> {
+        let made = self.compiled[0].get_or_init(|| Schema::compile_plugin(self.conf.clone()));
+        made.as_ref().map_err(Clone::clone)
+    }
+
+    /// What checks [`Schemas::consumer`].
+    pub fn compiled_consumer(&self) -> Option<Result<&Schema, String>> {
+        let schema = self.consumer.as_ref()?;
+        let made = self.compiled[1].get_or_init(|| Schema::compile(schema.clone()));
+        Some(made.as_ref().map_err(Clone::clone))
+    }
+
+    /// What checks [`Schemas::metadata`].
+    pub fn compiled_metadata(&self) -> Option<Result<&Schema, String>> {
+        let schema = self.metadata.as_ref()?;
+        let made = self.compiled[2].get_or_init(|| Schema::compile(schema.clone()));
+        Some(made.as_ref().map_err(Clone::clone))
     }
 }
 
@@ -78,15 +118,22 @@ impl BuildCx {
 }
 
 /// The plugins that exist, by name.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Registry {
-    kinds: &'static [&'static dyn PluginKind],
+    kinds: Cow<'static, [&'static dyn PluginKind]>,
 }
 
 impl Registry {
     /// A registry of these kinds.
     pub const fn new(kinds: &'static [&'static dyn PluginKind]) -> Registry {
-        Registry { kinds }
+        Registry { kinds: Cow::Borrowed(kinds) }
+    }
+
+    /// Only these of them (`plugins` of the bootstrap file). Names that there are not have no
+    /// effect: a list that was written for APISIX names plugins that come later.
+    pub fn only<S: AsRef<str>>(&self, names: &[S]) -> Registry {
+        let wanted = |kind: &&dyn PluginKind| names.iter().any(|n| n.as_ref() == kind.name());
+        Registry { kinds: self.kinds.iter().copied().filter(wanted).collect() }
     }
 
     /// The plugin of that name.
@@ -95,7 +142,7 @@ impl Registry {
     }
 
     /// All of them.
-    pub fn kinds(&self) -> &'static [&'static dyn PluginKind] {
-        self.kinds
+    pub fn kinds(&self) -> &[&'static dyn PluginKind] {
+        &self.kinds
     }
 }

@@ -12,7 +12,7 @@ use ringgate_io::{Reader, Writer};
 
 use super::Settings;
 use crate::config::plan::{NodeTimeouts, Upstream};
-use crate::exchange::{Leased, Nodes};
+use crate::exchange::{Leased, Nodes, Place};
 use crate::telemetry::{Counter, ShardMetrics};
 use crate::upstream::pool::{Full, Grant, Keep, Pool, PoolLimits};
 
@@ -24,7 +24,8 @@ const POOLS_SWEEP: usize = 1024;
 
 /// The pools of a shard.
 pub struct PooledNodes {
-    pools: RefCell<HashMap<SocketAddr, Rc<Pool<NodeConnection>>>>,
+    /// Looked up for every request; addresses come from the configuration, not from peers.
+    pools: RefCell<HashMap<SocketAddr, Rc<Pool<NodeConnection>>, foldhash::fast::RandomState>>,
     metrics: Rc<ShardMetrics>,
     open: usize,
     waiting: usize,
@@ -103,6 +104,18 @@ impl PooledNodes {
         Ok(ClientConnection::new(reader, writer, self.settings(timeouts)))
     }
 
+    async fn wait(
+        &self,
+        pool: &Pool<NodeConnection>,
+        timeouts: &NodeTimeouts,
+        fresh: bool,
+        keep: &Keep,
+    ) -> Result<Grant<NodeConnection>, Full> {
+        let within = timeouts.connect.unwrap_or(self.timeouts.upstream_connect);
+        let waited = Box::pin(ringgate_io::within(within, pool.take(fresh, keep.requests)));
+        waited.await.unwrap_or(Err(Full))
+    }
+
     fn settings(&self, timeouts: &NodeTimeouts) -> ClientSettings {
         let send = timeouts.send.unwrap_or(self.timeouts.upstream_send);
         let read = timeouts.read.unwrap_or(self.timeouts.upstream_read);
@@ -118,22 +131,32 @@ fn is_exhausted(error: &std::io::Error) -> bool {
     )
 }
 
-/// A right to open a connection, given back where it does not come up.
-struct Right<'p> {
-    pool: &'p Pool<NodeConnection>,
-    used: bool,
+/// A place in a pool, taken by a connection that is in use.
+pub struct PooledPlace {
+    pool: Option<Rc<Pool<NodeConnection>>>,
+    keep: Keep,
+    requests: u64,
 }
 
-impl Drop for Right<'_> {
+impl Place<NodeConnection> for PooledPlace {
+    fn give_back(mut self, stream: NodeConnection) {
+        if let Some(pool) = self.pool.take() {
+            pool.put(stream, self.requests + 1, &self.keep, ringgate_io::now());
+        }
+    }
+}
+
+impl Drop for PooledPlace {
     fn drop(&mut self) {
-        if !self.used {
-            self.pool.closed();
+        if let Some(pool) = self.pool.take() {
+            pool.closed();
         }
     }
 }
 
 impl Nodes for PooledNodes {
     type Stream = NodeConnection;
+    type Place = PooledPlace;
 
     async fn lease(
         &self,
@@ -141,50 +164,32 @@ impl Nodes for PooledNodes {
         timeouts: &NodeTimeouts,
         address: SocketAddr,
         fresh: bool,
-    ) -> Result<Leased<NodeConnection>, Fault> {
+    ) -> Result<Leased<NodeConnection, PooledPlace>, Fault> {
         let pool = self.pool(address);
-        let requests = upstream.keepalive.requests;
-        let wait = timeouts.connect.unwrap_or(self.timeouts.upstream_connect);
+        let keep = self.keep(upstream);
         loop {
-            let grant = match pool.try_take(fresh, requests) {
+            let grant = match pool.try_take(fresh, keep.requests) {
                 Some(grant) => grant,
-                None => ringgate_io::within(wait, pool.take(fresh, requests))
-                    .await
-                    .unwrap_or(Err(Full))
-                    .map_err(|Full| busy(address))?,
+                None => self.wait(&pool, timeouts, fresh, &keep).await.map_err(|Full| busy(address))?,
             };
+            // Whatever happens from here on, the place is free again unless a connection takes it.
+            let mut place = PooledPlace { pool: Some(pool.clone()), keep, requests: 0 };
             match grant {
                 Grant::Reused(pooled) => {
                     let mut stream = pooled.connection;
                     if stream.is_stale() {
-                        pool.closed();
                         continue;
                     }
                     stream.set_settings(self.settings(timeouts));
+                    place.requests = pooled.requests;
                     self.metrics.add(Counter::UpstreamReused, 1);
-                    return Ok(Leased { stream, reused: true, requests: pooled.requests });
+                    return Ok(Leased { stream, reused: true, place });
                 }
                 Grant::Open => {
-                    let mut right = Right { pool: &pool, used: false };
-                    let stream = self.open(timeouts, address).await?;
-                    right.used = true;
-                    return Ok(Leased { stream, reused: false, requests: 0 });
+                    let stream = Box::pin(self.open(timeouts, address)).await?;
+                    return Ok(Leased { stream, reused: false, place });
                 }
             }
-        }
-    }
-
-    fn give_back(
-        &self,
-        upstream: &Upstream,
-        address: SocketAddr,
-        stream: Option<NodeConnection>,
-        requests: u64,
-    ) {
-        let pool = self.pool(address);
-        match stream {
-            Some(stream) => pool.put(stream, requests + 1, &self.keep(upstream), Instant::now()),
-            None => pool.closed(),
         }
     }
 }

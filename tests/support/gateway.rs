@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -320,12 +319,10 @@ impl Gateway {
         last
     }
 
-    pub fn signal(&self, signal: i32) {
-        // SAFETY: a signal to a child that was not waited for.
-        #[allow(unsafe_code)]
-        unsafe {
-            libc::kill(self.pid() as i32, signal);
-        }
+    /// Sends a signal by its name: `TERM`, `HUP`, `INT`.
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.pid());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
     /// Waits for its end.
@@ -346,7 +343,7 @@ impl Gateway {
     #[track_caller]
     pub fn stop(mut self) {
         self.check_health();
-        self.signal(libc::SIGTERM);
+        self.signal("TERM");
         let status = self.wait(self.drain_within);
         assert_eq!(status.code(), Some(0), "{status}\n{}", self.log());
     }
@@ -395,7 +392,15 @@ fn tail(text: &str) -> &str {
 }
 
 fn command(file: &Path, folder: &Path, nofile: Option<u64>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringgate"));
+    let binary = env!("CARGO_BIN_EXE_ringgate");
+    let mut command = match nofile {
+        None => Command::new(binary),
+        Some(most) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\""), binary]);
+            shell
+        }
+    };
     command
         .args(["run", "-c"])
         .arg(file)
@@ -405,19 +410,6 @@ fn command(file: &Path, folder: &Path, nofile: Option<u64>) -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // SAFETY: async-signal-safe calls only. The gateway must not outlive a test that is killed; it
-    // ends with the thread that started it, so tests do not share one.
-    #[allow(unsafe_code)]
-    unsafe {
-        command.pre_exec(move || {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            if let Some(most) = nofile {
-                let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
-                libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
-            }
-            Ok(())
-        });
-    }
     command
 }
 

@@ -241,6 +241,11 @@ impl Conversation {
         }
     }
 
+    /// What all handlers of the origin counted.
+    pub fn counted(&self) -> usize {
+        self.state.received.load(SeqCst)
+    }
+
     pub fn count(&self, bytes: usize) {
         self.state.received.fetch_add(bytes, SeqCst);
     }

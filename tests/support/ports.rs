@@ -6,7 +6,6 @@
 
 use std::fs::File;
 use std::net::TcpListener;
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 const FIRST: u32 = 12_000;
@@ -29,10 +28,7 @@ impl Port {
         for _ in 0..COUNT {
             let number = (FIRST + start.wrapping_add(NEXT.fetch_add(1, Relaxed)) % COUNT) as u16;
             let lock = File::create(folder.join(number.to_string())).expect("lock of a port");
-            // SAFETY: the descriptor is open.
-            #[allow(unsafe_code)]
-            let locked = unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
-            if locked == 0 && TcpListener::bind(("127.0.0.1", number)).is_ok() {
+            if lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", number)).is_ok() {
                 return Port { number, _lock: lock };
             }
         }

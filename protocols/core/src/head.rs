@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::find::{find_byte, find_either};
 use crate::headers::{Headers, Span};
 
 /// The HTTP version that a peer speaks.
@@ -235,6 +236,11 @@ impl RequestHead {
         split_authority(self.authority()).0
     }
 
+    /// Where [`RequestHead::host`] lies in the headers' arena.
+    pub fn host_span(&self) -> Span {
+        self.authority.part(0, self.host().len())
+    }
+
     /// Sets the authority to a span of the arena.
     pub fn set_authority_span(&mut self, authority: Span) {
         self.authority = authority;
@@ -253,8 +259,13 @@ impl RequestHead {
 
 /// Splits an authority into host and port text. Brackets stay with an IPv6 literal.
 pub fn split_authority(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let after_literal = memchr::memrchr(b']', authority).map_or(0, |at| at + 1);
-    match memchr::memchr(b':', &authority[after_literal..]) {
+    let after_literal = match find_either(authority, b':', b']') {
+        None => return (authority, None),
+        // As most are: a name and a port.
+        Some(at) if authority[at] == b':' && find_byte(&authority[at..], b']').is_none() => at,
+        _ => memchr::memrchr(b']', authority).map_or(0, |at| at + 1),
+    };
+    match find_byte(&authority[after_literal..], b':') {
         Some(at) => {
             let at = after_literal + at;
             (&authority[..at], Some(&authority[at + 1..]))

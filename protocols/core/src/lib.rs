@@ -3,21 +3,27 @@
 
 mod exchange;
 mod fault;
+mod find;
 mod head;
 mod headers;
 mod io;
 mod lease;
 mod limits;
 pub mod path;
+mod text;
 mod well_known;
 
 pub use exchange::{Answer, ConnectionInfo, Exchange, Frame, Receive, Respond, Transmit, Upstream};
 pub use fault::{Code, Fault, Retry, Scope, Side};
+pub use find::{find_byte, find_control, find_invisible, find_splitting};
 pub use head::{
     BodyLength, Method, RequestHead, ResponseHead, Scheme, Version, reason_phrase, split_authority,
 };
-pub use headers::{Headers, InvalidField, Span, check_name, check_value, is_token_byte};
+pub use headers::{
+    FieldName, Headers, InvalidField, Span, check_name, check_value, is_token_byte, token_len,
+};
 pub use io::{ReadIo, WriteIo};
 pub use lease::{Chunk, HEADROOM, HUGE, LARGE, Lease, MEDIUM, SMALL, Storage, pooled_bytes};
 pub use limits::{Limits, Timeouts};
-pub use well_known::{HeaderId, WELL_KNOWN};
+pub use text::{IpText, NumberText};
+pub use well_known::{HeaderId, HeaderSet, WELL_KNOWN};

@@ -1,7 +1,9 @@
 //! Heads in their written form (RFC 9112 §3, §4). Order and case of the fields are kept; those
 //! that frame the message are never copied but written from what is known.
 
-use ringgate_core::{Chunk, HeaderId, Headers, Lease, Method, RequestHead, ResponseHead, SMALL};
+use ringgate_core::{
+    Chunk, HeaderId, HeaderSet, Lease, Method, RequestHead, ResponseHead, SMALL, find_splitting,
+};
 
 /// How the body's length is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,15 @@ pub(crate) enum Persistence {
     Upgrade,
 }
 
+/// Fields that are never copied: they frame the message, or are for one connection.
+const FRAMING: HeaderSet = HeaderSet::of(&[
+    HeaderId::Connection,
+    HeaderId::ContentLength,
+    HeaderId::KeepAlive,
+    HeaderId::ProxyConnection,
+    HeaderId::TransferEncoding,
+]);
+
 /// Lets `write` fill a pooled buffer; a head that does not fit makes it grow.
 fn build(write: impl FnOnce(&mut Vec<u8>)) -> Chunk {
     let mut lease = Lease::with_capacity(SMALL);
@@ -35,7 +46,8 @@ pub(crate) fn response(head: &ResponseHead, told: Told, persistence: Persistence
     build(|out| {
         status_line(out, head);
         let switching = matches!(head.status, 101 | 426);
-        fields(out, &head.headers, |id| id == HeaderId::Upgrade && !switching);
+        let but = if switching { FRAMING } else { FRAMING.with(HeaderId::Upgrade) };
+        head.headers.write_lines(out, but);
         match persistence {
             Persistence::Unsaid => {}
             Persistence::Close => out.extend_from_slice(b"Connection: close\r\n"),
@@ -59,18 +71,15 @@ fn status_line(out: &mut Vec<u8>, head: &ResponseHead) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether a rewritten text could end the line that it stands in, or split it.
-fn splits_a_line(text: &[u8]) -> bool {
-    text.iter().any(|byte| *byte <= b' ' || *byte == 0x7f)
-}
-
 /// A request head. `None` where a part of its first line, as rewritten, could split it.
 pub(crate) fn request(head: &RequestHead, told: Told) -> Option<Chunk> {
     let (method, path) = (head.method_name(), head.path());
     let query = head.query();
     if path.is_empty()
         || method.is_empty()
-        || [method, path, query.unwrap_or(b""), head.authority()].into_iter().any(splits_a_line)
+        || [method, path, query.unwrap_or(b""), head.authority()]
+            .into_iter()
+            .any(|text| find_splitting(text).is_some())
     {
         return None;
     }
@@ -86,7 +95,7 @@ pub(crate) fn request(head: &RequestHead, told: Told) -> Option<Chunk> {
         if !head.headers.has(HeaderId::Host) {
             field(out, b"Host", head.authority());
         }
-        fields(out, &head.headers, |id| id == HeaderId::Upgrade);
+        head.headers.write_lines(out, FRAMING.with(HeaderId::Upgrade));
         match (head.upgrade(), head.headers.has(HeaderId::Te)) {
             (Some(protocol), te) => {
                 field(out, b"Upgrade", protocol);
@@ -120,25 +129,6 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
-}
-
-fn fields(out: &mut Vec<u8>, headers: &Headers, also_not: impl Fn(HeaderId) -> bool) {
-    for (id, name, value) in headers.iter_known() {
-        let skipped = id.is_some_and(|id| {
-            also_not(id)
-                || matches!(
-                    id,
-                    HeaderId::Connection
-                        | HeaderId::ContentLength
-                        | HeaderId::KeepAlive
-                        | HeaderId::ProxyConnection
-                        | HeaderId::TransferEncoding
-                )
-        });
-        if !skipped {
-            field(out, name, value);
-        }
-    }
 }
 
 fn length(out: &mut Vec<u8>, told: Told) {

@@ -8,9 +8,12 @@ use crate::encode::{self, Told};
 use crate::parse::{self, ParsedRequest, ParsedResponse};
 use crate::scan::{Bounds, Extent, HeadError, HeadScan};
 
+fn bounds() -> Bounds {
+    Bounds::from(&Limits { request_line: 256, header_bytes: 1024, ..Limits::default() })
+}
+
 fn scan(bytes: &[u8], step: usize) -> Result<Option<Extent>, HeadError> {
-    let bounds =
-        Bounds::from(&Limits { request_line: 256, header_bytes: 1024, ..Limits::default() });
+    let bounds = bounds();
     let mut scan = HeadScan::default();
     for end in (step..bytes.len()).step_by(step).chain([bytes.len()]) {
         let found = scan.advance(&bytes[..end], &bounds);
@@ -21,22 +24,41 @@ fn scan(bytes: &[u8], step: usize) -> Result<Option<Extent>, HeadError> {
     Ok(None)
 }
 
-fn parse_request(bytes: &[u8], step: usize) -> Result<Option<ParsedRequest>, HeadError> {
-    match scan(bytes, step)? {
+/// A head, and where it ends.
+type Found<T> = Result<Option<(T, usize)>, HeadError>;
+
+/// Looks for a head's end first, over input that comes in pieces. At one look, the same must come
+/// of it, where it is right.
+fn parse<T: std::fmt::Debug>(
+    bytes: &[u8],
+    step: usize,
+    head: impl Fn(&[u8]) -> Result<(T, usize), HeadError>,
+) -> Found<T> {
+    let found = scan(bytes, step).and_then(|extent| match extent {
         Some(extent) => {
-            parse::request(&bytes[extent.start..extent.end], extent.fields, Scheme::Http).map(Some)
+            let (parsed, len) = head(&bytes[extent.start..extent.end])?;
+            assert_eq!(len, extent.end - extent.start, "a head ends where it does not");
+            Ok(Some((parsed, extent)))
         }
         None => Ok(None),
-    }
+    });
+    let at_once = head(bytes).ok().map(|found| format!("{found:?}"));
+    let in_two = match &found {
+        Ok(Some((parsed, extent))) if extent.start == 0 => {
+            Some(format!("{:?}", (parsed, extent.end)))
+        }
+        _ => None,
+    };
+    assert_eq!(at_once, in_two, "a head at one look differs");
+    found.map(|found| found.map(|(parsed, extent)| (parsed, extent.end)))
 }
 
-fn parse_response(bytes: &[u8], step: usize) -> Result<Option<ParsedResponse>, HeadError> {
-    match scan(bytes, step)? {
-        Some(extent) => {
-            parse::response(&bytes[extent.start..extent.end], extent.fields, false).map(Some)
-        }
-        None => Ok(None),
-    }
+fn parse_request(bytes: &[u8], step: usize) -> Found<ParsedRequest> {
+    parse(bytes, step, |bytes| parse::request(bytes, Scheme::Http, &bounds()))
+}
+
+fn parse_response(bytes: &[u8], step: usize) -> Found<ParsedResponse> {
+    parse(bytes, step, |bytes| parse::response(bytes, false, &bounds()))
 }
 
 /// Parses a request and a response head from `input` behind its first byte, which says how it is
@@ -52,13 +74,13 @@ pub fn fuzz_head(input: &[u8]) {
     let whole = parse_request(bytes, bytes.len().max(1));
     let cut = parse_request(bytes, step);
     assert_eq!(format!("{whole:?}"), format!("{cut:?}"), "request differs by its cut");
-    if let Ok(Some(parsed)) = whole {
+    if let Ok(Some((parsed, _))) = whole {
         same_when_forwarded(&parsed);
     }
     let whole = parse_response(bytes, bytes.len().max(1));
     let cut = parse_response(bytes, step);
     assert_eq!(format!("{whole:?}"), format!("{cut:?}"), "response differs by its cut");
-    if let Ok(Some(parsed)) = whole {
+    if let Ok(Some((parsed, _))) = whole {
         let told = match parsed.body {
             parse::ResponseBody::Exact(length) => Told::Length(length),
             parse::ResponseBody::Chunked => Told::Chunked,
@@ -66,7 +88,7 @@ pub fn fuzz_head(input: &[u8]) {
         };
         let text = encode::response(&parsed.head, told, encode::Persistence::Unsaid);
         let again = parse_response(text.bytes(), usize::MAX).expect("a written response parses");
-        let again = again.expect("a written response is whole");
+        let (again, _) = again.expect("a written response is whole");
         assert_eq!((again.head.status, again.body), (parsed.head.status, parsed.body));
     }
 }
@@ -83,8 +105,8 @@ fn same_when_forwarded(parsed: &ParsedRequest) {
     let extent = HeadScan::default().advance(text.bytes(), &bounds);
     let extent = extent.expect("a written request scans").expect("a written request is whole");
     assert_eq!(extent.end, text.len(), "a written request is one request");
-    let again = parse::request(text.bytes(), extent.fields, head.scheme);
-    let again = again.expect("a written request parses").head;
+    let again = parse::request(&text.bytes()[..extent.end], head.scheme, &bounds);
+    let again = again.expect("a written request parses").0.head;
     assert_eq!(again.path(), head.path());
     assert_eq!(again.query(), head.query());
     assert_eq!(again.method_name(), head.method_name());

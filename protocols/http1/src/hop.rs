@@ -1,11 +1,11 @@
 //! Fields that concern one connection only (RFC 9110 §7.6.1).
 
-use ringgate_core::{HeaderId, Headers};
+use ringgate_core::{HeaderId, HeaderSet, Headers};
 
 use crate::parse::elements;
 
 /// The fields that are for one hop by their name.
-const HOP_BY_HOP: [HeaderId; 9] = [
+const HOP_BY_HOP: HeaderSet = HeaderSet::of(&[
     HeaderId::Connection,
     HeaderId::KeepAlive,
     HeaderId::ProxyConnection,
@@ -15,11 +15,7 @@ const HOP_BY_HOP: [HeaderId; 9] = [
     HeaderId::TransferEncoding,
     HeaderId::Upgrade,
     HeaderId::Http2Settings,
-];
-
-fn is_hop_by_hop(id: HeaderId) -> bool {
-    HOP_BY_HOP.contains(&id)
-}
+]);
 
 /// Removes what must not be forwarded, in either direction: the fields above, and those that
 /// `Connection` names. `TE` stays where it is `trailers` (RFC 9110 §10.1.4). Where an upgrade is
@@ -28,8 +24,11 @@ fn is_hop_by_hop(id: HeaderId) -> bool {
 /// `Connection` cannot name fields that routing, authentication or caching rely on: a client
 /// would remove from its request what a proxy before us has put there.
 pub fn strip_hop_by_hop(headers: &mut Headers) {
-    if !HOP_BY_HOP.iter().any(|id| headers.has(*id)) {
+    if !headers.present().intersects(HOP_BY_HOP) {
         return;
+    }
+    if names_none(headers) && !headers.has(HeaderId::Te) {
+        return headers.remove_known(HOP_BY_HOP);
     }
     let mut named = Vec::new();
     let mut trailers = false;
@@ -51,9 +50,14 @@ pub fn strip_hop_by_hop(headers: &mut Headers) {
     }
     headers.retain(|id, name, _| match id {
         Some(HeaderId::Te) => trailers,
-        Some(id) => !is_hop_by_hop(id),
+        Some(id) => !HOP_BY_HOP.contains(id),
         None => !named.iter().any(|token| token.eq_ignore_ascii_case(name)),
     });
+}
+
+/// Whether there is no `Connection`, or just a usual one.
+fn names_none(headers: &Headers) -> bool {
+    headers.values(HeaderId::Connection).all(is_usual)
 }
 
 /// Whether a `Connection` says what most do, and names no field.

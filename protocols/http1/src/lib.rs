@@ -13,6 +13,7 @@ pub mod client;
 mod encode;
 mod fault;
 pub mod fuzz;
+pub mod heads;
 mod hop;
 mod incoming;
 mod input;

@@ -46,8 +46,6 @@ pub(crate) struct Extent {
     pub(crate) start: usize,
     /// Behind its empty line.
     pub(crate) end: usize,
-    /// How many fields it has.
-    pub(crate) fields: usize,
 }
 
 /// Empty lines that a server skips before a request line (RFC 9112 §2.2).
@@ -96,11 +94,7 @@ impl HeadScan {
                     self.start = at + 1;
                 }
                 (true, _) => {
-                    return Ok(Some(Extent {
-                        start: self.start,
-                        end: at + 1,
-                        fields: self.lines - 1,
-                    }));
+                    return Ok(Some(Extent { start: self.start, end: at + 1 }));
                 }
                 (false, 0) => {
                     self.fields_at = at + 1;
@@ -127,6 +121,11 @@ impl HeadScan {
             at if end - at > bounds.fields + 2 => Err(HeadError::TooLarge("too many bytes")),
             _ => Ok(()),
         }
+    }
+
+    /// Nothing was looked at yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.scanned == 0
     }
 
     /// How many bytes of empty lines came, where nothing else did. They are forgotten (but stay
@@ -160,9 +159,9 @@ mod tests {
 
     #[test]
     fn finds_the_end_and_counts() {
-        let extent = |start, end, fields| Ok(Some(Extent { start, end, fields }));
-        assert_eq!(scan(b"GET / HTTP/1.1\r\n\r\n"), extent(0, 18, 0));
-        assert_eq!(scan(b"\r\nA\r\nb: c\r\n\r\nbody\n"), extent(2, 13, 1));
+        let extent = |start, end| Ok(Some(Extent { start, end }));
+        assert_eq!(scan(b"GET / HTTP/1.1\r\n\r\n"), extent(0, 18));
+        assert_eq!(scan(b"\r\nA\r\nb: c\r\n\r\nbody\n"), extent(2, 13));
         assert_eq!(scan(b"A\r\nb: c\r\n"), Ok(None));
         assert_eq!(scan(b""), Ok(None));
     }

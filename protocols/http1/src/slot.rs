@@ -5,11 +5,13 @@ use std::ops::{Deref, DerefMut};
 
 /// What several handles of one connection use in turns. Nothing is borrowed across a wait: who
 /// needs the content takes it, and its guard puts it back, also when the operation is dropped.
-pub(crate) struct Slot<T>(Cell<Option<T>>);
+///
+/// It is boxed: what is taken out and put back all the time should be one word.
+pub(crate) struct Slot<T>(Cell<Option<Box<T>>>);
 
 impl<T> Slot<T> {
     pub(crate) fn new(content: T) -> Slot<T> {
-        Slot(Cell::new(Some(content)))
+        Slot(Cell::new(Some(Box::new(content))))
     }
 
     /// Takes the content; `None` while somebody else has it.
@@ -19,14 +21,14 @@ impl<T> Slot<T> {
 
     /// The content, for the owner of the slot.
     pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
-        self.0.get_mut().as_mut()
+        self.0.get_mut().as_deref_mut()
     }
 }
 
 /// The content of a [`Slot`], for now.
 pub(crate) struct Taken<'a, T> {
     slot: &'a Slot<T>,
-    content: Option<T>,
+    content: Option<Box<T>>,
 }
 
 impl<T> Deref for Taken<'_, T> {

@@ -39,7 +39,7 @@ fn the_waiting_future_is_small() {
     let peer = Peer::new();
     let mut server = server(&peer);
     let next = server.next();
-    assert!(size_of_val(&next) <= 768, "{}", size_of_val(&next));
+    assert!(size_of_val(&next) <= 512, "{}", size_of_val(&next));
 }
 
 #[test]

@@ -62,9 +62,11 @@ impl Link {
 }
 
 /// A connection to a node, free for a request.
+///
+/// Its halves are boxed: they move with every exchange.
 pub struct ClientConnection<R, W> {
-    input: Input<R>,
-    output: Output<W>,
+    input: Box<Input<R>>,
+    output: Box<Output<W>>,
     link: Rc<Link>,
     settings: Settings,
 }
@@ -73,8 +75,8 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> ClientConnection<R, W> {
     /// A fresh connection.
     pub fn new(reader: R, writer: W, settings: Settings) -> ClientConnection<R, W> {
         ClientConnection {
-            input: Input::new(reader),
-            output: Output::new(writer),
+            input: Box::new(Input::new(reader)),
+            output: Box::new(Output::new(writer)),
             link: Rc::default(),
             settings,
         }

@@ -22,7 +22,7 @@ const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Receives an answer.
 pub struct Receiver<R> {
-    input: Input<R>,
+    input: Box<Input<R>>,
     incoming: Incoming,
     link: Rc<Link>,
     settings: Settings,
@@ -38,7 +38,7 @@ pub struct Receiver<R> {
 
 impl<R: ReadIo + 'static> Receiver<R> {
     pub(super) fn new(
-        input: Input<R>,
+        input: Box<Input<R>>,
         link: Rc<Link>,
         settings: Settings,
         to_head: bool,
@@ -68,7 +68,7 @@ impl<R: ReadIo + 'static> Receiver<R> {
 
     /// The reader, where the answer was read whole and nothing is behind it: bytes that nobody
     /// asked for are never taken for the next answer.
-    pub(super) fn into_input(self) -> Option<Input<R>> {
+    pub(super) fn into_input(self) -> Option<Box<Input<R>>> {
         let whole = self.begun
             && self.keep_alive
             && self.incoming.is_read()
@@ -112,14 +112,22 @@ impl<R: ReadIo + 'static> Receiver<R> {
         self.heard |= !self.input.bytes().is_empty();
         loop {
             let bytes = self.input.bytes();
-            let found = scan.advance(bytes, &self.settings.bounds).map_err(fault::of_response)?;
+            let bounds = &self.settings.bounds;
+            // As on the server's side: nearly all are whole and right at the first look.
+            if scan.is_fresh()
+                && let Ok((parsed, end)) = parse::response(bytes, self.to_head, bounds)
+            {
+                self.input.consume(end);
+                return Ok(parsed);
+            }
+            let found = scan.advance(bytes, bounds).map_err(fault::of_response)?;
             if let Some(extent) = found {
                 if extent.start > 0 {
                     return Err(invalid("empty line before the status line"));
                 }
-                let parsed = parse::response(&bytes[..extent.end], extent.fields, self.to_head);
+                let parsed = parse::response(&bytes[..extent.end], self.to_head, bounds);
                 self.input.consume(extent.end);
-                return parsed.map_err(fault::of_response);
+                return parsed.map(|(parsed, _)| parsed).map_err(fault::of_response);
             }
             if !self.input.has_room() {
                 return Err(fault::of_response(HeadError::TooLarge(

@@ -13,7 +13,7 @@ use super::Link;
 
 /// Sends a request.
 pub struct Sender<W> {
-    output: Output<W>,
+    output: Box<Output<W>>,
     outgoing: Outgoing,
     link: Rc<Link>,
     within: Duration,
@@ -22,7 +22,7 @@ pub struct Sender<W> {
 
 impl<W: WriteIo + 'static> Sender<W> {
     pub(super) fn new(
-        output: Output<W>,
+        output: Box<Output<W>>,
         outgoing: Outgoing,
         link: Rc<Link>,
         within: Duration,
@@ -31,7 +31,7 @@ impl<W: WriteIo + 'static> Sender<W> {
     }
 
     /// The writer, where the request is sent whole.
-    pub(super) fn into_output(self) -> Option<Output<W>> {
+    pub(super) fn into_output(self) -> Option<Box<Output<W>>> {
         let whole = self.outgoing.is_done()
             && !self.outgoing.is_holding()
             && self.output.is_whole()
@@ -40,12 +40,14 @@ impl<W: WriteIo + 'static> Sender<W> {
     }
 
     async fn write(&mut self, batch: Batch) -> Result<(), Fault> {
-        for chunk in [batch.first, batch.second].into_iter().flatten() {
+        let Batch { first: mut next, second: mut last } = batch;
+        while let Some(chunk) = next {
             self.output
                 .send(chunk, self.within)
                 .await
                 .map_err(|error| fault::of_upstream_send(&error).retry(self.link.retry()))?;
             self.link.sends.set(self.link.sends.get().wrapping_add(1));
+            next = last.take();
         }
         self.link.sent.set(self.outgoing.is_done() && !self.outgoing.is_holding());
         Ok(())
@@ -71,8 +73,10 @@ impl<W: WriteIo + 'static> Transmit for Sender<W> {
     }
 
     async fn flush(&mut self) -> Result<(), Fault> {
-        let batch = Batch { first: self.outgoing.flush(), second: None };
-        self.write(batch).await
+        match self.outgoing.flush() {
+            None => Ok(()),
+            held => self.write(Batch { first: held, second: None }).await,
+        }
     }
 
     fn reset(&mut self, _: &Fault) {

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use ringgate_core::split_authority;
+use ringgate_core::{find_byte, split_authority};
 
 /// Whether it is `host` or `host:port`, without userinfo. An empty host or port is refused: the
 /// first names nothing (RFC 9110 §4.2.1), the second two things.
@@ -24,7 +24,7 @@ fn is_host(host: &[u8]) -> bool {
         [b'[', literal @ .., b']'] => {
             std::str::from_utf8(literal).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
         }
-        name => name.iter().all(|byte| is_name_byte(*byte)) && percents_are_whole(name),
+        name => name.iter().all(|byte| IS_NAME_BYTE[*byte as usize]) && percents_are_whole(name),
     }
 }
 
@@ -35,7 +35,20 @@ const fn is_name_byte(byte: u8) -> bool {
         | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' | b'%')
 }
 
+static IS_NAME_BYTE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = is_name_byte(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
 fn percents_are_whole(name: &[u8]) -> bool {
+    if find_byte(name, b'%').is_none() {
+        return true;
+    }
     let mut bytes = name.iter();
     while let Some(byte) = bytes.next() {
         if *byte == b'%' {

@@ -1,17 +1,18 @@
 //! Request heads (RFC 9112 §3).
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use httparse::Status;
 use ringgate_core::{
-    BodyLength, HeaderId, Headers, Method, RequestHead, Scheme, Span, Version, path,
+    BodyLength, HeaderId, HeaderSet, Headers, Method, RequestHead, Scheme, Span, Version,
+    find_splitting, path, token_len,
 };
 
-use crate::scan::HeadError;
+use crate::scan::{Bounds, HeadError};
 
 use super::framing::Framing;
 use super::target::{self, Path};
-use super::{adopt, authority, elements, span_of, syntax, with_fields};
+use super::{authority, elements, fields};
 
 /// A request's head, and what of it concerns the connection.
 #[derive(Debug)]
@@ -23,85 +24,110 @@ pub(crate) struct ParsedRequest {
     pub(crate) expects_continue: bool,
 }
 
-/// Parses a whole head of so many fields, from its first line to its empty line.
+/// Parses the head that `bytes` begin with; it, and where it ends.
 pub(crate) fn request(
     bytes: &[u8],
-    fields: usize,
     scheme: Scheme,
-) -> Result<ParsedRequest, HeadError> {
-    with_fields(fields, |room| {
-        let mut parsed = httparse::Request::new(&mut []);
-        match parsed.parse_with_uninit_headers(bytes, room) {
-            Ok(Status::Complete(end)) if end == bytes.len() => {}
-            Ok(_) => return Err(HeadError::Malformed("head has a line that is none")),
-            Err(httparse::Error::Version) => return Err(version_error(bytes)),
-            Err(error) => return Err(syntax(error)),
-        }
-        let (Some(method), Some(target), Some(minor)) =
-            (parsed.method, parsed.path, parsed.version)
-        else {
-            return Err(HeadError::Malformed("request line is malformed"));
-        };
-        let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-        let mut head = RequestHead::new(Method::Get, version, scheme);
-        let copy = head.headers.intern(bytes);
-        adopt(&mut head.headers, bytes, copy, parsed.headers);
-        head.set_method(method.as_bytes());
-        let facts = Facts::of(&head.headers, version)?;
-        let target =
-            Text { text: target.as_bytes(), span: span_of(bytes, copy, target.as_bytes()) };
-        let host = parsed
-            .headers
-            .iter()
-            .find(|field| field.name.eq_ignore_ascii_case("host"))
-            .map(|field| Text { text: field.value, span: span_of(bytes, copy, field.value) });
-        set_target(&mut head, method.as_bytes(), target, host)?;
-        finish(head, facts)
-    })
+    bounds: &Bounds,
+) -> Result<(ParsedRequest, usize), HeadError> {
+    let Line { method, target, version, end: line } = line(bytes)?;
+    if line > bounds.line + 2 {
+        return Err(HeadError::LineTooLong);
+    }
+    let mut head = RequestHead::new(Method::Get, version, scheme);
+    let end = fields::adopt(&mut head.headers, bytes, line, bounds)?;
+    // Spans are ranges of `bytes` from here on.
+    head.headers.intern(&bytes[..end]);
+    head.set_method(method);
+    let facts = Facts::of(&head.headers, version)?;
+    let target = Text { text: &bytes[target.clone()], span: Span::at(target) };
+    let host =
+        head.headers.span(HeaderId::Host).map(|span| Text { span, text: &bytes[span.range()] });
+    set_target(&mut head, method, target, host)?;
+    Ok((finish(head, facts)?, end))
 }
 
-/// Whether it is a version that is not spoken here, or no version at all.
-fn version_error(bytes: &[u8]) -> HeadError {
-    let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or(&[]);
-    let mut parts = line.split(|byte| *byte == b' ').skip(2);
-    match (parts.next(), parts.next()) {
-        (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None)
+/// A request line, taken apart.
+struct Line<'a> {
+    method: &'a [u8],
+    target: Range<usize>,
+    version: Version,
+    /// Behind its CRLF.
+    end: usize,
+}
+
+/// `method SP request-target SP HTTP-version CRLF`, with just these spaces (RFC 9112 §3).
+fn line(bytes: &[u8]) -> Result<Line<'_>, HeadError> {
+    const MALFORMED: HeadError = HeadError::Malformed("request line is malformed");
+    let (method, rest) = bytes.split_at(token_len(bytes));
+    if method.is_empty() || rest.first() != Some(&b' ') {
+        return Err(MALFORMED);
+    }
+    let start = method.len() + 1;
+    // What the target may have is looked at where it is taken apart.
+    let len = find_splitting(&bytes[start..]).ok_or(MALFORMED)?;
+    let target = start..start + len;
+    let Some([b' ', rest @ ..]) = bytes.get(target.end..) else {
+        return Err(MALFORMED);
+    };
+    let version = match rest {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ (b'0' | b'1'), b'\r', b'\n', ..] => {
+            if *minor == b'0' {
+                Version::Http10
+            } else {
+                Version::Http11
+            }
+        }
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n', ..]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
-            HeadError::Version
+            return Err(HeadError::Version);
         }
-        _ => HeadError::Malformed("HTTP version is malformed"),
-    }
+        _ => return Err(HeadError::Malformed("HTTP version is malformed")),
+    };
+    Ok(Line { method, end: target.end + " HTTP/1.1\r\n".len(), target, version })
 }
 
 /// What the fields say about the message and the connection.
 #[derive(Default)]
 struct Facts {
     framing: Framing,
-    hosts: usize,
     expects: bool,
     close: bool,
     keep_alive: bool,
     upgrade_named: bool,
 }
 
+/// The fields that say something about the message or the connection.
+const STATEMENTS: HeaderSet = HeaderSet::of(&[
+    HeaderId::Connection,
+    HeaderId::ContentLength,
+    HeaderId::Expect,
+    HeaderId::TransferEncoding,
+]);
+
 impl Facts {
     fn of(headers: &Headers, version: Version) -> Result<Facts, HeadError> {
         let mut facts = Facts::default();
-        for (id, _, value) in headers.iter_known() {
-            match id {
-                Some(HeaderId::Host) => facts.hosts += 1,
-                Some(HeaderId::ContentLength) => facts.framing.content_length(value)?,
-                Some(HeaderId::TransferEncoding) if version == Version::Http10 => {
+        let values = |id| headers.values(id);
+        if headers.present().intersects(STATEMENTS) {
+            for value in values(HeaderId::ContentLength) {
+                facts.framing.content_length(value)?;
+            }
+            for value in values(HeaderId::TransferEncoding) {
+                if version == Version::Http10 {
                     return Err(HeadError::Malformed("transfer-encoding in HTTP/1.0"));
                 }
-                Some(HeaderId::TransferEncoding) => facts.framing.transfer_encoding(value)?,
-                Some(HeaderId::Expect) => facts.expect(value)?,
-                Some(HeaderId::Connection) => facts.connection(value),
-                _ => {}
+                facts.framing.transfer_encoding(value)?;
+            }
+            for value in values(HeaderId::Expect) {
+                facts.expect(value)?;
+            }
+            for value in values(HeaderId::Connection) {
+                facts.connection(value);
             }
         }
-        match (facts.hosts, version) {
+        match (values(HeaderId::Host).count(), version) {
             (1, _) | (0, Version::Http10) => Ok(facts),
             (0, _) => Err(HeadError::Malformed("no host")),
             _ => Err(HeadError::Malformed("several hosts")),
@@ -146,9 +172,8 @@ fn set_target(
         Path::Written(range) => {
             let written = &target.text[range.clone()];
             match path::normalize(written) {
-                Ok(Cow::Borrowed(normal)) => {
-                    let span = target.span.part(range.start, range.end);
-                    head.set_path_span(span_of(written, span, normal));
+                Ok(Cow::Borrowed(_)) => {
+                    head.set_path_span(target.span.part(range.start, range.end));
                 }
                 Ok(Cow::Owned(normal)) => head.set_path(&normal),
                 Err(_) => return Err(HeadError::Malformed("path")),

@@ -1,12 +1,13 @@
 //! Response heads (RFC 9112 §4, §6.3).
 
-use httparse::Status;
-use ringgate_core::{BodyLength, HeaderId, ResponseHead};
+use std::ops::Range;
 
-use crate::scan::HeadError;
+use ringgate_core::{BodyLength, HeaderId, ResponseHead, Span};
+
+use crate::scan::{Bounds, HeadError};
 
 use super::framing::Framing;
-use super::{adopt, elements, span_of, syntax, with_fields};
+use super::{elements, fields};
 
 /// How the body of a response ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,36 +30,65 @@ pub(crate) struct ParsedResponse {
     pub(crate) keep_alive: bool,
 }
 
-/// Parses a whole head of so many fields; `to_head`: it answers a HEAD request.
+/// Parses the head that `bytes` begin with; it, and where it ends. `to_head`: it answers a HEAD
+/// request.
 pub(crate) fn response(
     bytes: &[u8],
-    fields: usize,
     to_head: bool,
-) -> Result<ParsedResponse, HeadError> {
-    with_fields(fields, |room| {
-        let mut parsed = httparse::Response::new(&mut []);
-        let config = httparse::ParserConfig::default();
-        match config.parse_response_with_uninit_headers(&mut parsed, bytes, room) {
-            Ok(Status::Complete(end)) if end == bytes.len() => {}
-            Ok(_) => return Err(HeadError::Malformed("head has a line that is none")),
-            Err(error) => return Err(syntax(error)),
-        }
-        let (Some(status @ 100..), Some(minor)) = (parsed.code, parsed.version) else {
-            return Err(HeadError::Malformed("status line is malformed"));
-        };
-        let mut head = ResponseHead::new(status);
-        let copy = head.headers.intern(bytes);
-        adopt(&mut head.headers, bytes, copy, parsed.headers);
-        head.set_reason_span(span_of(bytes, copy, reason(bytes)));
-        finish(head, minor == 1, to_head)
-    })
+    bounds: &Bounds,
+) -> Result<(ParsedResponse, usize), HeadError> {
+    let Line { status, modern, reason, end: line } = line(bytes)?;
+    if line > bounds.line + 2 {
+        return Err(HeadError::LineTooLong);
+    }
+    let mut head = ResponseHead::new(status);
+    let end = fields::adopt(&mut head.headers, bytes, line, bounds)?;
+    // Spans are ranges of `bytes` from here on.
+    head.headers.intern(&bytes[..end]);
+    head.set_reason_span(Span::at(reason));
+    Ok((finish(head, modern, to_head)?, end))
 }
 
-/// The reason phrase; httparse has checked its bytes but gives it only where it is ASCII.
-fn reason(bytes: &[u8]) -> &[u8] {
-    const BEFORE: usize = "HTTP/1.1 200 ".len();
-    let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or(&[]);
-    line.get(BEFORE..).unwrap_or(&[])
+/// A status line, taken apart.
+struct Line {
+    status: u16,
+    modern: bool,
+    reason: Range<usize>,
+    /// Behind its CRLF.
+    end: usize,
+}
+
+/// `HTTP-version SP status-code SP [ reason-phrase ] CRLF`; also without the second space, as some
+/// write it where there is no reason.
+fn line(bytes: &[u8]) -> Result<Line, HeadError> {
+    const MALFORMED: HeadError = HeadError::Malformed("status line is malformed");
+    let [
+        b'H',
+        b'T',
+        b'T',
+        b'P',
+        b'/',
+        b'1',
+        b'.',
+        minor @ (b'0' | b'1'),
+        b' ',
+        hundreds @ b'1'..=b'9',
+        tens @ b'0'..=b'9',
+        ones @ b'0'..=b'9',
+        rest @ ..,
+    ] = bytes
+    else {
+        return Err(MALFORMED);
+    };
+    let digit = |byte: &u8| u16::from(byte - b'0');
+    let status = digit(hundreds) * 100 + digit(tens) * 10 + digit(ones);
+    let start = match rest {
+        [b' ', ..] => bytes.len() - rest.len() + 1,
+        [b'\r', b'\n', ..] => bytes.len() - rest.len(),
+        _ => return Err(MALFORMED),
+    };
+    let reason = start..start + fields::line_end(&bytes[start..])?;
+    Ok(Line { status, modern: *minor == b'1', end: reason.end + 2, reason })
 }
 
 fn finish(
@@ -69,21 +99,19 @@ fn finish(
     let mut framing = Framing::default();
     let mut close = false;
     let mut keep_alive = false;
-    for (id, _, value) in head.headers.iter_known() {
-        match id {
-            Some(HeaderId::ContentLength) => framing.content_length(value)?,
-            Some(HeaderId::TransferEncoding) if !modern => {
-                return Err(HeadError::Malformed("transfer-encoding in HTTP/1.0"));
-            }
-            Some(HeaderId::TransferEncoding) => framing.transfer_encoding(value)?,
-            Some(HeaderId::Connection) => {
-                for option in elements(value) {
-                    close |= option.eq_ignore_ascii_case(b"close");
-                    keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-                }
-            }
-            _ => {}
+    let values = |id| head.headers.values(id);
+    for value in values(HeaderId::ContentLength) {
+        framing.content_length(value)?;
+    }
+    for value in values(HeaderId::TransferEncoding) {
+        if !modern {
+            return Err(HeadError::Malformed("transfer-encoding in HTTP/1.0"));
         }
+        framing.transfer_encoding(value)?;
+    }
+    for option in values(HeaderId::Connection).flat_map(elements) {
+        close |= option.eq_ignore_ascii_case(b"close");
+        keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
     }
     let told = framing.length()?;
     let bodiless = head.status < 200 || head.status == 204;

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use ringgate_core::{find_byte, find_invisible};
+
 use crate::scan::HeadError;
 
 /// What a target is made of, as ranges of it.
@@ -28,7 +30,7 @@ pub(super) enum Path {
 pub(super) fn split(method: &[u8], target: &[u8]) -> Result<Target, HeadError> {
     // Only visible ASCII: anything else has to be percent-encoded (RFC 3986 §2). A fragment is
     // never sent (RFC 9112 §3.2), and some parsers end the path there.
-    if target.iter().any(|byte| !matches!(byte, 0x21..=0x7e) || *byte == b'#') {
+    if find_invisible(target).is_some() || find_byte(target, b'#').is_some() {
         return Err(HeadError::Malformed("target has a byte that it must not have"));
     }
     if method == b"CONNECT" {
@@ -64,7 +66,7 @@ fn absolute(method: &[u8], target: &[u8]) -> Result<Target, HeadError> {
 }
 
 fn from_path(target: &[u8], start: usize, authority: Option<Range<usize>>) -> Target {
-    let question = memchr::memchr(b'?', &target[start..]).map(|at| start + at);
+    let question = find_byte(&target[start..], b'?').map(|at| start + at);
     Target {
         authority,
         path: Path::Written(start..question.unwrap_or(target.len())),

@@ -1,29 +1,23 @@
 //! Trailer sections (RFC 9110 §6.5).
 
-use httparse::{EMPTY_HEADER, Status};
 use ringgate_core::{HeaderId, Headers};
 
-use crate::scan::HeadError;
+use crate::scan::{Bounds, HeadError};
 
-use super::{adopt, syntax};
+use super::fields;
 
 /// Parses a trailer section, its empty line included. Fields that must not be trailers
 /// (RFC 9110 §6.5.1) are left out; those that frame messages have no other purpose than to
 /// confuse somebody, and are refused.
 pub(crate) fn trailers(bytes: &[u8], count: usize) -> Result<Headers, HeadError> {
-    let lines = memchr::memchr_iter(b'\n', bytes).count().saturating_sub(1);
-    if lines > count {
-        return Err(HeadError::TooLarge("too many trailers"));
-    }
-    let mut room = vec![EMPTY_HEADER; lines];
-    let fields = match httparse::parse_headers(bytes, &mut room) {
-        Ok(Status::Complete((end, fields))) if end == bytes.len() => fields,
-        Ok(_) => return Err(HeadError::Malformed("trailers have a line that is none")),
-        Err(error) => return Err(syntax(error)),
-    };
     let mut headers = Headers::new();
-    let copy = headers.intern(bytes);
-    adopt(&mut headers, bytes, copy, fields);
+    // Their bytes were counted as they came.
+    let bounds = Bounds { line: 0, fields: usize::MAX, count };
+    let end = fields::adopt(&mut headers, bytes, 0, &bounds)?;
+    if end != bytes.len() {
+        return Err(HeadError::Malformed("trailers have a line that is none"));
+    }
+    headers.intern(bytes);
     if [HeaderId::ContentLength, HeaderId::TransferEncoding, HeaderId::Connection]
         .iter()
         .any(|id| headers.has(*id))

@@ -110,10 +110,11 @@ impl<'a, R: ReadIo + 'static, W: WriteIo + 'static> Body<'a, R, W> {
         loop {
             let source = &mut *source;
             let frame = source.incoming.next(&mut source.input).map_err(fault::of_request)?;
-            if source.incoming.is_read() && !shared.body_read.get() {
-                shared.set_body_read();
-            }
             if let Some(frame) = frame {
+                // Not before the last frame: whoever waits for this takes the source.
+                if !matches!(frame, Frame::Data(_)) && !shared.body_read.get() {
+                    shared.set_body_read();
+                }
                 // A client that sends did not wait.
                 shared.expects.set(false);
                 self.check_size(source.incoming.received())?;

@@ -61,7 +61,8 @@ async fn body_read<R, W>(shared: &Shared<R, W>) {
     .await;
 }
 
-/// Waits for bytes (of the next request, kept), the end or a reset. The receive that the next
+/// Waits for bytes (of the next request, kept), the end or a reset; behind a pipelined request,
+/// for a reset only. The receive that the next
 /// request needs anyway is posted for that; only where nothing comes of it for long is readiness
 /// waited for.
 async fn step<R, W>(shared: &Shared<R, W>) -> Step
@@ -76,8 +77,9 @@ where
     if input.ended() {
         return Step::Ended;
     }
-    if input.bytes().len() >= SMALL {
-        // Enough is kept of what was pipelined; an end behind it is seen later.
+    if !input.bytes().is_empty() {
+        // A request was pipelined. An armed receive would take it along and keep it from whoever
+        // reads the next head; an end behind it is seen later.
         return match input.hung_up(LONG).await {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Step::Waits,
             _ => Step::Left,

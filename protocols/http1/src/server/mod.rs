@@ -120,11 +120,19 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> ServerConnection<R, W> {
         let mut deadline = None;
         loop {
             let bytes = input.bytes();
+            // A head that is whole and right at the first look, as nearly all are, needs no search
+            // for its end. Otherwise that decides what is wrong, wherever the head was cut.
+            if scan.is_fresh()
+                && let Ok((parsed, end)) = parse::request(bytes, settings.scheme, &bounds)
+            {
+                input.consume(end);
+                return Ok(Some(parsed));
+            }
             if let Some(extent) = scan.advance(bytes, &bounds).map_err(fault::of_request)? {
                 let head = &bytes[extent.start..extent.end];
-                let parsed = parse::request(head, extent.fields, settings.scheme);
+                let parsed = parse::request(head, settings.scheme, &bounds);
                 input.consume(extent.end);
-                return parsed.map(Some).map_err(fault::of_request);
+                return parsed.map(|(parsed, _)| Some(parsed)).map_err(fault::of_request);
             }
             if let Some(blank) = scan.skip_blank(bytes.len()) {
                 input.consume(blank);

@@ -76,35 +76,39 @@ impl<'a, R: ReadIo + 'static, W: WriteIo + 'static> Client<'a, R, W> {
     }
 
     async fn write(&mut self, batch: Batch) -> Result<(), Fault> {
-        if batch.first.is_none() {
-            return self.settle();
-        }
+        let Some(first) = batch.first else {
+            self.settle();
+            return Ok(());
+        };
         let Some(mut output) = self.shared.output.take() else {
             return Err(Fault::new(Code::Internal, "answer is written twice at a time"));
         };
         let within = self.shared.settings.timeouts.send;
-        for chunk in [batch.first, batch.second].into_iter().flatten() {
+        let mut next = Some(first);
+        let mut last = batch.second;
+        while let Some(chunk) = next {
             if let Err(error) = output.send(chunk, within).await {
                 self.shared.answer.set(Answer::Broken);
                 return Err(fault::of_client_send(&error));
             }
+            next = last.take();
         }
         drop(output);
         if self.shared.raw.get() {
             self.shared.last_sent.set(Some(Instant::now()));
         }
-        self.settle()
+        self.settle();
+        Ok(())
     }
 
     /// Marks the answer whole where it is.
-    fn settle(&mut self) -> Result<(), Fault> {
+    fn settle(&mut self) {
         if self.outgoing.is_done()
             && !self.outgoing.is_holding()
             && self.shared.answer.get() == Answer::Begun
         {
             self.shared.answer.set(Answer::Whole);
         }
-        Ok(())
     }
 
     fn misuse(&mut self, misuse: Misuse) -> Fault {
@@ -177,8 +181,10 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> Respond for Client<'_, R, W> {
     }
 
     async fn flush(&mut self) -> Result<(), Fault> {
-        let batch = Batch { first: self.outgoing.flush(), second: None };
-        self.write(batch).await
+        match self.outgoing.flush() {
+            None => Ok(()),
+            held => self.write(Batch { first: held, second: None }).await,
+        }
     }
 
     fn reset(&mut self, _: &Fault) {

@@ -1,0 +1,451 @@
+//! A synthetic exchange: drives [`serve`] without sockets, over a plan compiled from resources.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ringgate_core::{
+    Answer, BodyLength, Chunk, Code, ConnectionInfo, Exchange, Fault, Frame, Headers, Limits,
+    Method, Receive, RequestHead, Respond, ResponseHead, Scheme, Timeouts, Transmit, Upstream,
+    Version, path,
+};
+use ringgate_io::{EngineChoice, EngineSpec};
+use serde_json::{Map, Value};
+
+use super::{Leased, Nodes, Place, serve};
+use crate::config::plan::{self, Compiler, Ingredients, NodeTimeouts};
+use crate::config::{Checks, ResourceFile};
+use crate::limit::LimitTable;
+use crate::plugin::Registry;
+use crate::shard::{PlanSlot, Settings, Shard};
+
+/// Runs a test on an engine; `sleep` needs one.
+pub(crate) fn on_engine<F: Future>(choice: EngineChoice, test: impl FnOnce() -> F) -> F::Output {
+    ringgate_io::run(choice, &EngineSpec { entries: 256 }, |_| test()).expect("an engine")
+}
+
+/// Runs a test that does not care which engine it is on.
+pub(crate) fn run<F: Future>(test: impl FnOnce() -> F) -> F::Output {
+    on_engine(EngineChoice::Epoll, test)
+}
+
+/// A shard with a plan.
+pub(crate) struct Gateway {
+    pub(crate) shard: Rc<Shard>,
+    compiler: RefCell<Compiler>,
+}
+
+impl Gateway {
+    /// Compiles resources, given as in a resource file.
+    pub(crate) fn new(plugins: &Registry, resources: &Value) -> Gateway {
+        Gateway::try_new(plugins, resources).unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    /// The same, or what is wrong with them.
+    pub(crate) fn try_new(plugins: &Registry, resources: &Value) -> Result<Gateway, String> {
+        let mut compiler = Compiler::new(Ingredients {
+            plugins: plugins.clone(),
+            limits: Arc::new(LimitTable::with_sets(64)),
+            buffered_body: 1024,
+            attributes: Map::new(),
+        });
+        let plan = compile(&mut compiler, resources)?;
+        let settings = Settings {
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            trusted: Vec::new(),
+            shards: 1,
+            connections: 16,
+        };
+        let (retired, _) = flume::unbounded();
+        let shard = Shard::new(0, settings, PlanSlot::new(plan, retired), None);
+        Ok(Gateway { shard, compiler: RefCell::new(compiler) })
+    }
+
+    /// Puts other resources in force.
+    pub(crate) fn change(&self, resources: &Value) {
+        let plan = compile(&mut self.compiler.borrow_mut(), resources);
+        self.shard.adopt(plan.expect("resources that compile"));
+    }
+
+    /// Serves a request.
+    pub(crate) async fn send(&self, request: Request, node: &Node) -> Answered {
+        let seen = Rc::new(Seen::default());
+        let exchange = Exchange {
+            head: request.head,
+            body: Body { frames: request.frames, ..Body::default() },
+            client: Client(seen.clone()),
+            connection: Rc::new(ConnectionInfo {
+                peer: SocketAddr::new(request.peer, 40_000),
+                local: SocketAddr::from(([127, 0, 0, 1], 9080)),
+                tls: false,
+                id: 1,
+            }),
+        };
+        let result = serve(&self.shard, node, exchange).await;
+        Answered {
+            head: seen.head.take(),
+            body: seen.body.take(),
+            trailers: seen.trailers.take(),
+            ends: seen.ends.get(),
+            reset: seen.reset.get(),
+            result: result.map_err(|fault| fault.code),
+        }
+    }
+
+    /// Serves a request that a node answers with 200 and nothing else to say.
+    pub(crate) async fn get(&self, request: Request) -> Answered {
+        self.send(request, &Node::default()).await
+    }
+}
+
+fn compile(compiler: &mut Compiler, resources: &Value) -> Result<Arc<plan::Plan>, String> {
+    let text = resources.to_string();
+    let parsed = ResourceFile::parse("test.json", &text, &|_| None, &Checks::none());
+    let mut parsed = parsed.map_err(|problems| problems.to_string())?;
+    let changes = parsed.diff(compiler.resources());
+    compiler.apply(parsed, &changes).map_err(|errors| {
+        let lines: Vec<_> =
+            errors.iter().map(|error| format!("{}: {}", error.path, error.reason)).collect();
+        lines.join("\n")
+    })
+}
+
+/// A request to send.
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(crate) head: RequestHead,
+    frames: VecDeque<Piece>,
+    peer: std::net::IpAddr,
+}
+
+/// A frame of a script.
+#[derive(Clone)]
+enum Piece {
+    Data(Bytes),
+    Trailers(Headers),
+}
+
+impl Request {
+    pub(crate) fn new(method: &str, target: &str) -> Request {
+        let mut head = RequestHead::new(Method::Get, Version::Http11, Scheme::Http);
+        head.set_method(method.as_bytes());
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        let span = head.headers.intern(target.as_bytes());
+        head.set_target(span);
+        head.set_path(&path::normalize(path.as_bytes()).expect("a path"));
+        head.set_query(query.map(str::as_bytes));
+        head.set_authority(b"gateway.example");
+        head.headers.append(b"Host", b"gateway.example").expect("a host");
+        Request { head, frames: VecDeque::new(), peer: [127, 0, 0, 1].into() }
+    }
+
+    pub(crate) fn get(target: &str) -> Request {
+        Request::new("GET", target)
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Request {
+        self.head.headers.append(name.as_bytes(), value.as_bytes()).expect("a field");
+        self
+    }
+
+    pub(crate) fn from(mut self, peer: &str) -> Request {
+        self.peer = peer.parse().expect("an address");
+        self
+    }
+
+    /// A body of so many frames, its length not told.
+    pub(crate) fn body(mut self, frames: &[&'static str]) -> Request {
+        self.head.body = BodyLength::Unknown;
+        self.frames = frames.iter().map(|text| Piece::Data(Bytes::from(*text))).collect();
+        self
+    }
+}
+
+/// What the client got.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) head: Option<ResponseHead>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Option<Headers>,
+    /// How often the body ended.
+    pub(crate) ends: u32,
+    pub(crate) reset: Option<Code>,
+    pub(crate) result: Result<(), Code>,
+}
+
+impl Answered {
+    pub(crate) fn status(&self) -> u16 {
+        self.head.as_ref().map_or(0, |head| head.status)
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
+
+    /// Every value of a field, joined by `|`.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let head = self.head.as_ref()?;
+        joined(&head.headers, name)
+    }
+}
+
+fn joined(headers: &Headers, name: &str) -> Option<String> {
+    let values: Vec<_> = headers
+        .get_all(name.as_bytes())
+        .map(|value| String::from_utf8_lossy(value).into_owned())
+        .collect();
+    (!values.is_empty()).then(|| values.join("|"))
+}
+
+/// A body that comes from a script.
+#[derive(Default)]
+pub(crate) struct Body {
+    frames: VecDeque<Piece>,
+    consumed: usize,
+}
+
+impl Receive for Body {
+    async fn frame(&mut self) -> Result<Frame, Fault> {
+        Ok(match self.frames.pop_front() {
+            Some(Piece::Data(bytes)) => Frame::Data(Chunk::from(bytes)),
+            Some(Piece::Trailers(trailers)) => Frame::Trailers(trailers),
+            None => Frame::End,
+        })
+    }
+
+    fn consumed(&mut self, bytes: usize) {
+        self.consumed += bytes;
+    }
+
+    fn is_ready(&self) -> bool {
+        true
+    }
+}
+
+/// What came out on the client's side.
+#[derive(Default)]
+struct Seen {
+    head: RefCell<Option<ResponseHead>>,
+    body: RefCell<Vec<u8>>,
+    trailers: RefCell<Option<Headers>>,
+    ends: Cell<u32>,
+    reset: Cell<Option<Code>>,
+}
+
+struct Client(Rc<Seen>);
+
+impl Respond for Client {
+    async fn inform(&mut self, _: &ResponseHead) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn head(&mut self, head: ResponseHead, end: bool) -> Result<(), Fault> {
+        assert!(self.0.head.borrow().is_none(), "one head only");
+        self.0.ends.set(self.0.ends.get() + u32::from(end));
+        *self.0.head.borrow_mut() = Some(head);
+        Ok(())
+    }
+
+    async fn send(&mut self, frame: Frame) -> Result<(), Fault> {
+        assert!(self.0.head.borrow().is_some(), "the head comes first");
+        match frame {
+            Frame::Data(chunk) => self.0.body.borrow_mut().extend_from_slice(chunk.bytes()),
+            Frame::Trailers(trailers) => {
+                *self.0.trailers.borrow_mut() = Some(trailers);
+                self.0.ends.set(self.0.ends.get() + 1);
+            }
+            Frame::End => self.0.ends.set(self.0.ends.get() + 1),
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn reset(&mut self, fault: &Fault) {
+        self.0.reset.set(Some(fault.code));
+    }
+
+    async fn gone(&mut self) {
+        std::future::pending().await
+    }
+}
+
+/// What a node got.
+#[derive(Debug, Default)]
+pub(crate) struct Got {
+    pub(crate) line: String,
+    pub(crate) authority: String,
+    pub(crate) headers: Headers,
+    pub(crate) body: Vec<u8>,
+    pub(crate) ends: u32,
+}
+
+impl Got {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        joined(&self.headers, name)
+    }
+}
+
+/// A node that answers by a script, and tells what it got.
+pub(crate) struct Node {
+    head: ResponseHead,
+    frames: VecDeque<Piece>,
+    /// Every request that came.
+    pub(crate) got: Rc<RefCell<Vec<Got>>>,
+    /// Connections that came back whole.
+    pub(crate) reusable: Rc<Cell<u32>>,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Node::answering(200, &[])
+    }
+}
+
+impl Node {
+    pub(crate) fn answering(status: u16, frames: &[&'static str]) -> Node {
+        let mut head = ResponseHead::new(status);
+        head.body = if frames.is_empty() { BodyLength::Exact(0) } else { BodyLength::Unknown };
+        Node {
+            head,
+            frames: frames.iter().map(|text| Piece::Data(Bytes::from(*text))).collect(),
+            got: Rc::default(),
+            reusable: Rc::default(),
+        }
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Node {
+        self.head.headers.append(name.as_bytes(), value.as_bytes()).expect("a field");
+        self
+    }
+
+    pub(crate) fn trailer(mut self, name: &str, value: &str) -> Node {
+        let mut trailers = Headers::new();
+        trailers.append(name.as_bytes(), value.as_bytes()).expect("a field");
+        self.frames.push_back(Piece::Trailers(trailers));
+        self
+    }
+
+    /// The last request that came.
+    pub(crate) fn last(&self) -> Got {
+        self.got.borrow_mut().pop().expect("a request")
+    }
+}
+
+pub(crate) struct Way {
+    head: ResponseHead,
+    frames: VecDeque<Piece>,
+    got: Rc<RefCell<Vec<Got>>>,
+}
+
+impl Nodes for Node {
+    type Stream = Way;
+    type Place = Counted;
+
+    async fn lease(
+        &self,
+        _: &plan::Upstream,
+        _: &NodeTimeouts,
+        _: SocketAddr,
+        _: bool,
+    ) -> Result<Leased<Way, Counted>, Fault> {
+        let (head, frames, got) = (self.head.clone(), self.frames.clone(), self.got.clone());
+        Ok(Leased {
+            stream: Way { head, frames, got },
+            reused: false,
+            place: Counted(self.reusable.clone()),
+        })
+    }
+}
+
+/// Counts the ways that come back.
+pub(crate) struct Counted(Rc<Cell<u32>>);
+
+impl Place<Way> for Counted {
+    fn give_back(self, _: Way) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+pub(crate) struct ToNode(Rc<RefCell<Vec<Got>>>);
+
+pub(crate) struct FromNode {
+    head: Option<ResponseHead>,
+    body: Body,
+}
+
+impl Upstream for Way {
+    type Send = ToNode;
+    type Receive = FromNode;
+
+    async fn open(self, head: &RequestHead, end: bool) -> Result<(ToNode, FromNode), Fault> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut line = format!("{} {}", text(head.method_name()), text(head.path()));
+        if let Some(query) = head.query() {
+            line = format!("{line}?{}", text(query));
+        }
+        self.got.borrow_mut().push(Got {
+            line,
+            authority: text(head.authority()),
+            headers: head.headers.clone(),
+            body: Vec::new(),
+            ends: u32::from(end),
+        });
+        let body = Body { frames: self.frames, consumed: 0 };
+        Ok((ToNode(self.got), FromNode { head: Some(self.head), body }))
+    }
+
+    fn rejoin(send: ToNode, receive: FromNode) -> Option<Way> {
+        let whole = receive.body.frames.is_empty();
+        let (head, frames) = (ResponseHead::new(200), VecDeque::new());
+        whole.then_some(Way { head, frames, got: send.0 })
+    }
+}
+
+impl Transmit for ToNode {
+    async fn send(&mut self, frame: Frame) -> Result<(), Fault> {
+        let mut got = self.0.borrow_mut();
+        let got = got.last_mut().expect("a request");
+        match frame {
+            Frame::Data(chunk) => got.body.extend_from_slice(chunk.bytes()),
+            Frame::Trailers(_) | Frame::End => got.ends += 1,
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn reset(&mut self, _: &Fault) {}
+}
+
+impl Receive for FromNode {
+    async fn frame(&mut self) -> Result<Frame, Fault> {
+        self.body.frame().await
+    }
+
+    fn consumed(&mut self, bytes: usize) {
+        self.body.consumed(bytes);
+    }
+
+    fn is_ready(&self) -> bool {
+        true
+    }
+}
+
+impl Answer for FromNode {
+    async fn head(&mut self) -> Result<ResponseHead, Fault> {
+        // The request's half is polled first, so its body has come by now.
+        self.head.take().ok_or_else(|| Fault::new(Code::UpstreamClosed, "one answer only"))
+    }
+}

@@ -1,0 +1,6 @@
+//! The seam, driven through `serve` without sockets by plugins that only tests have.
+
+mod check;
+mod kinds;
+mod phases;
+mod sessions;
