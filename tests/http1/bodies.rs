@@ -138,8 +138,8 @@ fn a_nodes_early_refusal_reaches_a_client_that_expects_100() {
     );
     let answer = client.response();
     assert_eq!((answer.status, answer.text().as_str()), (401, "no"));
-    assert!(answer.closes() || answer.interim.is_empty());
-    drop(client);
+    // The body never comes: the connection must not wait for it.
+    client.expect_gone();
     origin.wait_for_open(0);
 }
 
@@ -330,10 +330,14 @@ fn a_slow_node_stops_the_client() {
         conversation.record(head);
         // Takes nothing until it is told to.
         std::thread::sleep(millis(1500));
-        while conversation.counted() < 64 << 20 {
-            let n = conversation.reader.fill()?;
+        let mut left = 64 << 20;
+        loop {
+            left -= conversation.reader.buffer.len();
             conversation.reader.buffer.clear();
-            conversation.count(n);
+            if left == 0 {
+                break;
+            }
+            conversation.reader.fill()?;
         }
         conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     });

@@ -173,6 +173,26 @@ impl<R: ReadIo + 'static> Input<R> {
         self.absorb(lease, result)
     }
 
+    /// The same, cancel-safe: dropped half-way, the receive stays armed, for at most `patience`.
+    pub(crate) async fn recv_kept(
+        &mut self,
+        capacity: usize,
+        patience: Duration,
+        within: Duration,
+    ) -> io::Result<usize> {
+        let patience = patience.min(within);
+        loop {
+            self.arm(capacity, patience);
+            match self.settle().await {
+                None => return Err(io::ErrorKind::ConnectionAborted.into()),
+                Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.readable(within.saturating_sub(patience)).await?;
+                }
+                Some(settled) => return settled,
+            }
+        }
+    }
+
     /// The same for a message that may be long in coming: after `patience` the buffer goes back
     /// to the pool, and only readiness is waited for.
     pub(crate) async fn recv_idle(

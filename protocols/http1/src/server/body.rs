@@ -8,6 +8,7 @@ use ringgate_core::{BodyLength, Code, Fault, Frame, ReadIo, Receive, WriteIo};
 use crate::fault;
 use crate::incoming::{Incoming, fixed};
 
+use super::PATIENCE;
 use super::shared::{Answer, Shared};
 
 /// How long a body may take before it must keep up `min_body_rate`.
@@ -130,7 +131,9 @@ impl<'a, R: ReadIo + 'static, W: WriteIo + 'static> Body<'a, R, W> {
             let received = source.incoming.received();
             let within = self.patience(received);
             let start = Instant::now();
-            let result = source.input.recv(source.incoming.capacity(), within).await;
+            // An early answer drops this wait; the connection may go on all the same.
+            let capacity = source.incoming.capacity();
+            let result = source.input.recv_kept(capacity, PATIENCE, within).await;
             self.waited += start.elapsed();
             match result {
                 Ok(n) => source.incoming.grow(n, source.input.filled()),
