@@ -3,6 +3,7 @@
 mod check;
 mod version;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -87,7 +88,8 @@ fn run(options: RunOptions) -> ExitCode {
     match crate::control::run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ringgate: {error}");
+            // Who does not listen gets the exit code.
+            let _ = writeln!(std::io::stderr(), "ringgate: {error}");
             ExitCode::FAILURE
         }
     }

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ringgate_io::EngineKind;
+
 use super::admin::{ConfigState, Inspect, Later, ShardStatus, Status};
 use crate::disk::{Disk, DiskTier};
 use crate::shard::{Message, ShardHandle, Worker};
@@ -59,6 +61,20 @@ impl Gateway {
     }
 }
 
+fn engine_name(kind: EngineKind) -> &'static str {
+    match kind {
+        EngineKind::IoUring { .. } => "io_uring",
+        EngineKind::Epoll => "epoll",
+    }
+}
+
+fn engine_setup(kind: EngineKind) -> String {
+    match kind {
+        EngineKind::IoUring { flags, entries } => format!("{flags}, {entries} entries"),
+        EngineKind::Epoll => String::new(),
+    }
+}
+
 impl Inspect for Gateway {
     fn snapshots(&self) -> Later<'_, Vec<Snapshot>> {
         Box::pin(async { self.ask(Message::Snapshot).await.into_iter().flatten().collect() })
@@ -90,7 +106,8 @@ impl Inspect for Gateway {
                         Some(answer) => ShardStatus {
                             shard: index,
                             cpu: answer.cpu,
-                            engine: answer.engine.kind.to_string(),
+                            engine: engine_name(answer.engine.kind).into(),
+                            engine_setup: engine_setup(answer.engine.kind),
                             engine_reason: answer.engine.reason,
                             plan_generation: answer.generation,
                             connections: answer.connections as u64,

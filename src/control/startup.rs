@@ -1,6 +1,7 @@
 //! The steps of a start: from the bootstrap file to what shards are made with.
 
 use std::error::Error;
+use std::io::Write;
 use std::sync::Arc;
 
 use ringgate_io::EngineChoice;
@@ -9,7 +10,7 @@ use super::admin::{Inspect, key};
 use super::inspect::Gateway;
 use super::{dns, health};
 use crate::config::bootstrap::{
-    AdminKey, Bootstrap, Engine, Level, LogFormat as FormatSetting, LogTarget, Role, Shards,
+    AdminKey, Bootstrap, Engine, Level, LogFormat as FormatSetting, LogTarget, Role, Shards, Source,
 };
 use crate::disk::{Disk, DiskOptions};
 use crate::plugin::Registry;
@@ -141,32 +142,38 @@ pub(super) fn access_log(
 
 /// Tells what listens, on what, and where the key is.
 pub(super) async fn announce(bootstrap: &Bootstrap, gateway: &Gateway, key_note: &str) {
-    println!("ringgate {}, {}", env!("CARGO_PKG_VERSION"), origin(bootstrap));
+    let mut lines = vec![format!("ringgate {}, {}", env!("CARGO_PKG_VERSION"), origin(bootstrap))];
     for (set, listener) in gateway.worker.listeners().iter().zip(&bootstrap.listeners) {
-        println!("listening on {} ({})", set.address, listener.protocol);
+        lines.push(format!("listening on {} ({})", set.address, listener.protocol));
     }
     let status = gateway.status().await;
     if let Some(shard) = status.shards.first() {
-        println!("engine: {}: {}", shard.engine, shard.engine_reason);
+        let setup = match shard.engine_setup.as_str() {
+            "" => String::new(),
+            setup => format!(" ({setup})"),
+        };
+        lines.push(format!("engine: {}{setup}: {}", shard.engine, shard.engine_reason));
     }
     let cpus: Vec<String> = status
         .shards
         .iter()
         .map(|shard| shard.cpu.map_or_else(|| "any".into(), |cpu| cpu.to_string()))
         .collect();
-    println!("shards: {} on CPUs {}", status.shards.len(), cpus.join(", "));
+    lines.push(format!("shards: {} on CPUs {}", status.shards.len(), cpus.join(", ")));
     if let Some(admin) = &bootstrap.admin {
-        println!("Admin API on http://{}; {key_note}", admin.address);
+        lines.push(format!("Admin API on http://{}; {key_note}", admin.address));
     }
     if let Some(metrics) = bootstrap.metrics {
-        println!("metrics on http://{metrics}/metrics");
+        lines.push(format!("metrics on http://{metrics}/metrics"));
     }
+    // A reader that has left (`ringgate run | head -1`) is no reason to end.
+    let _ = writeln!(std::io::stdout(), "{}", lines.join("\n"));
 }
 
 fn origin(bootstrap: &Bootstrap) -> String {
-    match &*bootstrap.source.file {
-        "" => "built-in defaults".into(),
-        file => format!("configured by {file}"),
+    match bootstrap.source == Source::default() {
+        true => "built-in defaults".into(),
+        false => format!("configured by {}", bootstrap.source.file),
     }
 }
 

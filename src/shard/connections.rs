@@ -17,6 +17,7 @@ pub struct Connections {
     open: Cell<usize>,
     max: usize,
     last_id: Cell<u64>,
+    listeners: Cell<usize>,
     draining: Cell<bool>,
     /// Who waits for draining to begin; bounded by the connections and listeners.
     waiting: RefCell<Vec<Option<Waker>>>,
@@ -30,6 +31,7 @@ impl Connections {
             open: Cell::new(0),
             max,
             last_id: Cell::new((shard as u64) << SHARD_SHIFT),
+            listeners: Cell::new(0),
             draining: Cell::new(false),
             waiting: RefCell::default(),
             free: RefCell::default(),
@@ -51,6 +53,17 @@ impl Connections {
         self.open.set(self.open.get() + 1);
         self.last_id.set(self.last_id.get() + 1);
         OpenConnection { connections: self, id: self.last_id.get() }
+    }
+
+    /// Counts a listener that accepts until the guard is dropped.
+    pub fn listening(&self) -> Listening<'_> {
+        self.listeners.set(self.listeners.get() + 1);
+        Listening { connections: self }
+    }
+
+    /// Whether there is no connection and none can come.
+    pub fn is_over(&self) -> bool {
+        self.open.get() == 0 && self.listeners.get() == 0
     }
 
     /// Whether the shard drains.
@@ -106,6 +119,17 @@ impl Drop for Place<'_> {
             self.connections.waiting.borrow_mut()[index] = None;
             self.connections.free.borrow_mut().push(index);
         }
+    }
+}
+
+/// A listener that accepts; counted out when dropped.
+pub struct Listening<'c> {
+    connections: &'c Connections,
+}
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        self.connections.listeners.set(self.connections.listeners.get() - 1);
     }
 }
 

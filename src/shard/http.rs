@@ -1,5 +1,6 @@
 //! Connections of HTTP listeners: accepts them, and serves each in a task of its own.
 
+use std::net::Shutdown;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use ringgate_core::{ConnectionInfo, Fault};
 use ringgate_http1::ServerConnection;
 use ringgate_http1::server::Settings as ConnectionSettings;
 use ringgate_io::{Listener, Stream};
+use socket2::SockRef;
 
 use super::Shard;
 use crate::exchange::{First, first, refuse, serve};
@@ -16,14 +18,29 @@ use crate::telemetry::{Counter, Refusal, error_log};
 /// How long accepting rests when the process is out of descriptors or memory.
 const REST: Duration = Duration::from_millis(100);
 
-/// Accepts connections until the shard drains.
-pub(super) async fn accept(shard: Rc<Shard>, listener: Listener, settings: Rc<ConnectionSettings>) {
+/// How long a draining shard goes on accepting: what had connected before is still served.
+const LAST_ACCEPTS: Duration = Duration::from_millis(20);
+
+/// Accepts connections until the shard drains. Then further ones are refused where the socket is
+/// this process's own (`own`); an inherited one stays as it is, for who comes next.
+pub(super) async fn accept(
+    shard: Rc<Shard>,
+    listener: Listener,
+    own: bool,
+    settings: Rc<ConnectionSettings>,
+) {
     let listener = Rc::new(listener);
+    let _listening = shard.connections.listening();
     {
         let (shard, listener) = (shard.clone(), listener.clone());
         ringgate_io::spawn(async move {
             shard.connections.drained().await;
-            // What is being accepted now is still served; what waits in the queue stays there.
+            ringgate_io::sleep(LAST_ACCEPTS).await;
+            if own {
+                // Closing would not do: the socket stays open for a shard that starts again.
+                // Clients that connect would wait in its queue until the process has ended.
+                let _ = SockRef::from(&*listener).shutdown(Shutdown::Both);
+            }
             listener.stop();
         });
     }

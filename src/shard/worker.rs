@@ -18,7 +18,7 @@ use ringgate_io::{EngineChoice, EngineSpec, Listener};
 
 use super::{Message, PlanSlot, Settings, Shard, ShardStatus, http};
 use crate::config::plan::Plan;
-use crate::listener::ListenerSet;
+use crate::listener::{ListenerSet, Origin};
 use crate::telemetry::access_log::{AccessLog, BLOCK_AFTER};
 use crate::telemetry::{Counter, error_log};
 
@@ -28,7 +28,7 @@ const MAILBOX: usize = 1024;
 /// spin.
 const RESTART: Duration = Duration::from_millis(100);
 /// How often a draining shard looks whether it is empty.
-const DRAIN_LOOK: Duration = Duration::from_millis(100);
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
 /// Makes a shard's end of the access log.
 pub type AccessLogMaker = Box<dyn Fn() -> AccessLog + Send + Sync>;
@@ -224,8 +224,8 @@ impl Supervised {
         let sockets = spec
             .listeners
             .iter()
-            .map(|set| set.for_shard(self.index))
-            .collect::<io::Result<Vec<TcpListener>>>()?;
+            .map(|set| Ok((set.for_shard(self.index)?, set.origin == Origin::Bound)))
+            .collect::<io::Result<Vec<(TcpListener, bool)>>>()?;
         ringgate_io::run(spec.engine, &EngineSpec::default(), |engine| {
             let engine = engine.clone();
             async move {
@@ -236,9 +236,10 @@ impl Supervised {
                     spec.settings.timeouts.clone(),
                     Scheme::Http,
                 ));
-                for socket in sockets {
+                for (socket, own) in sockets {
                     let listener = Listener::from_std(socket)?;
-                    ringgate_io::spawn(http::accept(shard.clone(), listener, connections.clone()));
+                    let settings = connections.clone();
+                    ringgate_io::spawn(http::accept(shard.clone(), listener, own, settings));
                 }
                 ringgate_io::spawn(keep_house(shard.clone()));
                 // Nobody listens any more when the shard starts again.
@@ -262,7 +263,7 @@ impl Supervised {
                         None => {}
                     }
                     if deadline
-                        .is_some_and(|end| shard.connections.open() == 0 || Instant::now() >= end)
+                        .is_some_and(|end| shard.connections.is_over() || Instant::now() >= end)
                     {
                         shard.flush_logs(true);
                         return Ok(());

@@ -20,6 +20,8 @@ pub struct ShardStatus {
     pub cpu: Option<usize>,
     /// `io_uring` or `epoll`.
     pub engine: String,
+    /// What an io_uring was set up with: flags and entries.
+    pub engine_setup: String,
     /// Why it is that one.
     pub engine_reason: String,
     /// The generation of the plan that its new requests get.
