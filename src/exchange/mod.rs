@@ -1,6 +1,6 @@
 //! One request, from its head to its log line, written once for every protocol.
 //!
-//! [`serve`] takes an [`Exchange`] and a way to reach nodes ([`Nodes`]). It knows neither sockets
+//! [`serve()`] takes an [`Exchange`](ringgate_core::Exchange) and a way to reach nodes ([`Nodes`]). It knows neither sockets
 //! nor HTTP versions; tests drive it with synthetic ones.
 
 pub mod answer;
