@@ -78,11 +78,7 @@ fn check(options: &CheckOptions) -> Problems {
 
 /// Everything that `run` would refuse the file for: what is wrong by its schemas, and if nothing
 /// is, what cannot be compiled.
-fn resources(
-    file: &Path,
-    ingredients: Ingredients,
-    checks: &Checks<'_>,
-) -> Result<(), Problems> {
+fn resources(file: &Path, ingredients: Ingredients, checks: &Checks<'_>) -> Result<(), Problems> {
     let text = config::read(file)?;
     let name = file.to_string_lossy();
     let mut resources = ResourceFile::parse(&name, &text, &config::process_environment, checks)?;

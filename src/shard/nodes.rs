@@ -170,7 +170,9 @@ impl Nodes for PooledNodes {
         loop {
             let grant = match pool.try_take(fresh, keep.requests) {
                 Some(grant) => grant,
-                None => self.wait(&pool, timeouts, fresh, &keep).await.map_err(|Full| busy(address))?,
+                None => {
+                    self.wait(&pool, timeouts, fresh, &keep).await.map_err(|Full| busy(address))?
+                }
             };
             // Whatever happens from here on, the place is free again unless a connection takes it.
             let mut place = PooledPlace { pool: Some(pool.clone()), keep, requests: 0 };
