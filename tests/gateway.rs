@@ -30,6 +30,8 @@ mod live_config;
 mod logs;
 #[path = "gateway/operations.rs"]
 mod operations;
+#[path = "gateway/plugins.rs"]
+mod plugins;
 #[path = "gateway/routing.rs"]
 mod routing;
 #[path = "gateway/upstreams.rs"]

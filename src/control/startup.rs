@@ -12,7 +12,7 @@ use super::{dns, health};
 use crate::config::bootstrap::{
     AdminKey, Bootstrap, Engine, Level, LogFormat as FormatSetting, LogTarget, Role, Shards, Source,
 };
-use crate::disk::{Disk, DiskOptions};
+use crate::disk::{self, Disk, DiskOptions};
 use crate::plugin::Registry;
 use crate::plugins::REGISTRY;
 use crate::shard::{AccessLogMaker, Settings};
@@ -104,11 +104,14 @@ pub(super) fn admin_key(admin: &AdminKey) -> key::Key {
 
 /// Starts the disk side, where something is written to it.
 pub(super) fn disk(bootstrap: &Bootstrap) -> std::io::Result<Option<Disk>> {
-    if bootstrap.access_log.target == LogTarget::Off {
-        return Ok(None);
-    }
-    let disk = Disk::start(&DiskOptions::default())?;
-    if let Some(reason) = disk.reason() {
+    let engine = match bootstrap.access_log.target {
+        LogTarget::Off => return Ok(None),
+        // Whatever they are: only plain calls write to sockets and terminals alike.
+        LogTarget::Stdout | LogTarget::Stderr => disk::Engine::Plain,
+        LogTarget::File(_) => disk::Engine::Auto,
+    };
+    let disk = Disk::start(&DiskOptions { engine, ..DiskOptions::default() })?;
+    if let (disk::Engine::Auto, Some(reason)) = (engine, disk.reason()) {
         error_log::warn("disk", "fallback", format_args!("a plain thread writes: {reason}"));
     }
     Ok(Some(disk))

@@ -176,7 +176,7 @@ fn run(
     started: &flume::Sender<Option<String>>,
 ) {
     let reason = match options.engine {
-        Engine::Plain => "chosen in the configuration".to_owned(),
+        Engine::Plain => "standard streams are written to with plain calls".to_owned(),
         #[cfg(feature = "glommio")]
         Engine::Auto => match glommio_tier::run(options, queue, orders, started) {
             Ok(()) => return,

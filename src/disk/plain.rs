@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::future::Future;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::pin::pin;
@@ -18,6 +19,16 @@ impl Backend for Plain {
     type File = File;
 
     async fn open(&self, path: &Path) -> io::Result<File> {
+        // Standard streams are written to as they are: opening them by name fails where they are
+        // sockets, as under systemd, and would begin a file anew.
+        let stream = match path.to_str() {
+            Some("/dev/stdout") => Some(io::stdout().as_fd().try_clone_to_owned()?),
+            Some("/dev/stderr") => Some(io::stderr().as_fd().try_clone_to_owned()?),
+            _ => None,
+        };
+        if let Some(stream) = stream {
+            return Ok(File::from(stream));
+        }
         OpenOptions::new().append(true).create(true).mode(0o640).open(path)
     }
 

@@ -57,7 +57,7 @@ fn a_supervisor_is_told_when_it_is_ready_and_when_it_stops() {
     // Not a moment too early.
     assert_eq!(fetch(gateway.address(), "/", "").unwrap().status, 404);
     assert_eq!(fetch(gateway.at(9180), "/ringgate/ready", "").unwrap().status, 200);
-    gateway.signal(libc::SIGTERM);
+    gateway.signal("TERM");
     assert!(said().contains("STOPPING=1"));
     assert_eq!(gateway.wait_end(SOON).code(), Some(0));
 }

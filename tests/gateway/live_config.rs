@@ -207,13 +207,13 @@ fn hup_reads_the_file_again() {
     let gateway = plan.start();
     assert_eq!(gateway.get("/").text(), "a");
     let generation = gateway.status()["config"]["generation"].clone();
-    gateway.signal(libc::SIGHUP);
+    gateway.signal("HUP");
     fs::write(
         gateway.resource_file(),
         crate::support::yaml(&one(b.address).text().replace("#END", "")),
     )
     .unwrap();
-    gateway.signal(libc::SIGHUP);
+    gateway.signal("HUP");
     until("the new file", || (gateway.get("/").text() == "b").then_some(()));
     let now = gateway.status()["config"]["generation"].as_u64().unwrap();
     assert_eq!(now, generation.as_u64().unwrap() + 1, "one change, one plan");

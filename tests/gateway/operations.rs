@@ -190,7 +190,7 @@ fn metrics_are_well_formed_and_move() {
     let moved = |name: &str| after.sum(name, &[]) - before.sum(name, &[]);
     assert_eq!(moved("apisix_http_requests_total"), 8.0);
     assert_eq!(moved("ringgate_connections_accepted_total"), 2.0);
-    assert_eq!(moved("ringgate_bytes_out_total"), 42.0 + 36.0, "bodies");
+    assert_eq!(moved("ringgate_bytes_sent_total"), 42.0 + 35.0, "bodies");
     assert_eq!(moved("ringgate_upstream_opened_total"), 1.0);
     assert_eq!(moved("ringgate_upstream_reused_total"), 6.0);
     assert_eq!(moved("ringgate_request_duration_seconds_count"), 8.0);

@@ -304,12 +304,10 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
-    pub fn signal(&self, signal: i32) {
-        // SAFETY: a signal to a child that was not waited for.
-        #[allow(unsafe_code)]
-        unsafe {
-            libc::kill(self.pid() as i32, signal);
-        }
+    pub fn signal(&self, name: &str) {
+        let sent =
+            Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        assert!(sent.unwrap().success(), "kill -{name}");
     }
 
     pub fn stderr(&self) -> String {
