@@ -107,11 +107,13 @@ pub(super) async fn run<'p, R: Receive, S: Respond, N: Nodes>(
     let hash_key = upstream.hash_key(&cx.subject(request.head), consumer).map(Cow::into_owned);
     let mut tried = Tried::default();
     let mut stale_retries = 0;
+    let mut last = None;
     loop {
         let now = shard.now();
-        let node = shard
-            .pick(upstream, hash_key.as_deref(), &tried, now)
-            .ok_or_else(|| no_node(upstream, &tried))?;
+        let Some(node) = shard.pick(upstream, hash_key.as_deref(), &tried, now) else {
+            // With every node tried, what the last of them did is the answer.
+            return Err(last.unwrap_or_else(|| no_node(upstream)));
+        };
         let endpoint = upstream.endpoint(node);
         forward::host(request.head, upstream, endpoint);
         cx.outcome.node = Some(endpoint.address);
@@ -138,18 +140,15 @@ pub(super) async fn run<'p, R: Receive, S: Respond, N: Nodes>(
             return Err(fault);
         }
         shard.retrying(&fault, request.head, cx);
+        last = Some(fault);
     }
 }
 
 /// Tries after pooled connections that had ended, before the node is held to have failed.
 const STALE_RETRIES: u32 = 2;
 
-fn no_node(upstream: &Upstream, tried: &Tried) -> Fault {
-    let detail = match tried.count() == 0 {
-        true => format!("upstream {} has no usable node", upstream.id),
-        false => format!("upstream {}: every node was tried", upstream.id),
-    };
-    Fault::new(Code::NoNode, detail).on_stream()
+fn no_node(upstream: &Upstream) -> Fault {
+    Fault::new(Code::NoNode, format!("upstream {} has no usable node", upstream.id)).on_stream()
 }
 
 /// Whether the request may be sent once more: nothing of it can have been acted on, or acting on
