@@ -234,7 +234,7 @@ impl Attempt<'_> {
             } else {
                 self.progress.body_begun.set(true);
                 let upload = Box::pin(async {
-                    match &mut request.body {
+                    let sent = match &mut request.body {
                         RequestBody::Stream(body) => {
                             pump::upload(body, &mut up, chains, &turns, &mut sent).await
                         }
@@ -242,6 +242,13 @@ impl Attempt<'_> {
                             let mut body = LocalBody::whole(whole.clone());
                             pump::upload(&mut body, &mut up, chains, &turns, &mut sent).await
                         }
+                    };
+                    match sent {
+                        // It takes no more, but may have an answer.
+                        Err(fault) if fault.side() == Side::Upstream && !self.gave_up(&fault) => {
+                            Ok(())
+                        }
+                        sent => sent,
                     }
                 });
                 both(upload, answer.as_mut()).await
@@ -268,6 +275,12 @@ impl Attempt<'_> {
                 RequestBody::Whole(_) => Ok(()),
             },
         }
+    }
+
+    /// Whether the request's half ends the try: the node had its time to take bytes, and has not
+    /// begun to answer either.
+    fn gave_up(&self, fault: &Fault) -> bool {
+        fault.code == Code::UpstreamSendTimeout && !self.progress.answered.get()
     }
 
     fn endpoint(&self) -> &Endpoint {

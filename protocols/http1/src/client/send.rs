@@ -41,10 +41,11 @@ impl<W: WriteIo + 'static> Sender<W> {
 
     async fn write(&mut self, batch: Batch) -> Result<(), Fault> {
         for chunk in [batch.first, batch.second].into_iter().flatten() {
-            self.output
-                .send(chunk, self.within)
-                .await
-                .map_err(|error| fault::of_upstream_send(&error).retry(self.link.retry()))?;
+            if let Err(error) = self.output.send(chunk, self.within).await {
+                // All that it will get: from now on the answer is due.
+                self.link.sent.set(true);
+                return Err(fault::of_upstream_send(&error).retry(self.link.retry()));
+            }
             self.link.sends.set(self.link.sends.get().wrapping_add(1));
         }
         self.link.sent.set(self.outgoing.is_done() && !self.outgoing.is_holding());
