@@ -305,7 +305,6 @@ fn chunks_that_could_be_read_in_two_ways() {
         "0\r\nX: a\u{0}b\r\n\r\n",
         "0\r\nContent-Length: 5\r\n\r\n",
         "0\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "0\r\nHost: b\r\n\r\n",
         "0\r\n\n",
         "0\r\nno field\r\n\r\n",
     ]
