@@ -191,8 +191,8 @@ fn metrics_are_well_formed_and_move() {
     assert_eq!(moved("apisix_http_requests_total"), 8.0);
     assert_eq!(moved("ringgate_connections_accepted_total"), 2.0);
     assert_eq!(moved("ringgate_bytes_sent_total"), 42.0 + 35.0, "bodies");
-    assert_eq!(moved("ringgate_upstream_opened_total"), 1.0);
-    assert_eq!(moved("ringgate_upstream_reused_total"), 6.0);
+    assert_eq!(moved("ringgate_upstream_connections_opened_total"), 1.0);
+    assert_eq!(moved("ringgate_upstream_connections_reused_total"), 6.0);
     assert_eq!(moved("ringgate_request_duration_seconds_count"), 8.0);
     assert_eq!(moved("ringgate_upstream_duration_seconds_count"), 7.0);
     for shard in ["0", "1"] {
