@@ -110,11 +110,13 @@ pub(super) async fn run<'p, R: Receive, S: Respond, N: Nodes>(
     let hash_key = upstream.hash_key(&cx.subject(request.head), consumer).map(Cow::into_owned);
     let mut tried = Tried::default();
     let mut stale_retries = 0;
+    let mut last = None;
     loop {
         let now = shard.now();
-        let node = shard
-            .pick(upstream, hash_key.as_deref(), &tried, now)
-            .ok_or_else(|| no_node(upstream, &tried))?;
+        let Some(node) = shard.pick(upstream, hash_key.as_deref(), &tried, now) else {
+            // With every node tried, what the last of them did is the answer.
+            return Err(last.unwrap_or_else(|| no_node(upstream)));
+        };
         let endpoint = upstream.endpoint(node);
         forward::host(request.head, upstream, endpoint, cx.upstream_host);
         cx.outcome.node = Some(endpoint.address);
@@ -141,18 +143,15 @@ pub(super) async fn run<'p, R: Receive, S: Respond, N: Nodes>(
             return Err(fault);
         }
         shard.retrying(&fault, request.head, cx);
+        last = Some(fault);
     }
 }
 
 /// Tries after pooled connections that had ended, before the node is held to have failed.
 const STALE_RETRIES: u32 = 2;
 
-fn no_node(upstream: &Upstream, tried: &Tried) -> Fault {
-    let detail = match tried.count() == 0 {
-        true => format!("upstream {} has no usable node", upstream.id),
-        false => format!("upstream {}: every node was tried", upstream.id),
-    };
-    Fault::new(Code::NoNode, detail).on_stream()
+fn no_node(upstream: &Upstream) -> Fault {
+    Fault::new(Code::NoNode, format!("upstream {} has no usable node", upstream.id)).on_stream()
 }
 
 /// Whether the request may be sent once more: nothing of it can have been acted on, or acting on
@@ -238,7 +237,7 @@ impl Attempt<'_> {
             } else {
                 self.progress.body_begun.set(true);
                 let upload = Box::pin(async {
-                    match &mut request.body {
+                    let sent = match &mut request.body {
                         RequestBody::Stream(body) => {
                             pump::upload(body, &mut up, chains, head, &turns, &mut sent).await
                         }
@@ -246,6 +245,13 @@ impl Attempt<'_> {
                             let mut body = LocalBody::whole(whole.clone());
                             pump::upload(&mut body, &mut up, chains, head, &turns, &mut sent).await
                         }
+                    };
+                    match sent {
+                        // It takes no more, but may have an answer.
+                        Err(fault) if fault.side() == Side::Upstream && !self.gave_up(&fault) => {
+                            Ok(())
+                        }
+                        sent => sent,
                     }
                 });
                 both(upload, answer.as_mut()).await
@@ -272,6 +278,12 @@ impl Attempt<'_> {
                 RequestBody::Whole(_) => Ok(()),
             },
         }
+    }
+
+    /// Whether the request's half ends the try: the node had its time to take bytes, and has not
+    /// begun to answer either.
+    fn gave_up(&self, fault: &Fault) -> bool {
+        fault.code == Code::UpstreamSendTimeout && !self.progress.answered.get()
     }
 
     fn endpoint(&self) -> &Endpoint {

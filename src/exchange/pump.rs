@@ -5,9 +5,10 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use ringgate_core::{Fault, Frame, Receive, RequestHead, Respond, Transmit};
+use ringgate_core::{Code, Fault, Frame, Receive, RequestHead, Respond, Transmit};
 
 use super::phases::{self, Chains, Frames};
+use super::select::{First, first};
 use super::turn::Turns;
 use crate::plugin::{Cx, Direction, Phase};
 
@@ -15,6 +16,8 @@ use crate::plugin::{Cx, Direction, Phase};
 trait Sink {
     async fn send(&mut self, frame: Frame) -> Result<(), Fault>;
     async fn flush(&mut self) -> Result<(), Fault>;
+    /// Returns when nobody is there to take more, where that shows without sending.
+    async fn gone(&mut self);
 }
 
 /// The client as a sink.
@@ -29,6 +32,9 @@ impl<S: Respond> Sink for ToClient<'_, S> {
     async fn flush(&mut self) -> Result<(), Fault> {
         self.0.flush().await
     }
+    async fn gone(&mut self) {
+        self.0.gone().await;
+    }
 }
 
 impl<T: Transmit> Sink for ToNode<'_, T> {
@@ -37,6 +43,10 @@ impl<T: Transmit> Sink for ToNode<'_, T> {
     }
     async fn flush(&mut self) -> Result<(), Fault> {
         self.0.flush().await
+    }
+    /// The answer's half notices.
+    async fn gone(&mut self) {
+        std::future::pending().await
     }
 }
 
@@ -90,7 +100,11 @@ async fn pump<B: Receive>(
         if !body.is_ready() {
             sink.flush().await?;
         }
-        let frame = body.frame().await?;
+        // A stream may pause for long, and nothing is sent then that would tell.
+        let frame = match first(body.frame(), sink.gone()).await {
+            First::Left(frame) => frame?,
+            First::Right(()) => return Err(Fault::new(Code::ClientGone, "left within its answer")),
+        };
         let taken = match &frame {
             Frame::Data(chunk) => chunk.len(),
             Frame::Trailers(_) | Frame::End => 0,

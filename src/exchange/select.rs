@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
-use ringgate_core::{Fault, Side};
+use ringgate_core::Fault;
 
 /// Which of two futures was ready first.
 pub(crate) enum First<A, B> {
@@ -58,8 +58,8 @@ pin_project! {
 /// Runs the answer's half to its end, with the request's half beside it.
 ///
 /// The answer decides: when it ends first (an early answer), the rest of the request is no longer
-/// sent. When the request's half fails because the node takes no more, the node's answer is still
-/// awaited; when it fails on the client's side, the exchange is over.
+/// sent. When the request's half fails, the exchange is over; that a node takes no more while its
+/// answer is still awaited is no failure.
 pub(super) fn both<T, R, A>(request: R, answer: A) -> Both<R, A>
 where
     R: Future<Output = Result<(), Fault>>,
@@ -81,9 +81,7 @@ where
             && let Poll::Ready(end) = this.request.poll(task)
         {
             *this.requesting = false;
-            if let Err(fault) = end
-                && fault.side() != Side::Upstream
-            {
+            if let Err(fault) = end {
                 return Poll::Ready(Err(fault));
             }
         }

@@ -76,6 +76,7 @@ async fn run<R: Receive, S: Respond>(
     cx: &mut Cx<'_>,
     merged: &mut Merged,
 ) -> Result<(), Fault> {
+    check_length(request.head, cx.shard.settings.limits.request_body)?;
     match before_proxy(request, cx, merged).await? {
         Verdict::Next => {
             let chains = merged.chains(cx);
@@ -85,6 +86,17 @@ async fn run<R: Receive, S: Respond>(
             // Boxed, as all that is not the usual way: its room would be every request's.
             Box::pin(local_reply(reply, request.head, client, merged.chains(cx), cx)).await
         }
+    }
+}
+
+/// Refuses a body that says that it is above its limit, before anybody works on it. One that does
+/// not say is counted while it comes.
+fn check_length(head: &RequestHead, most: Option<u64>) -> Result<(), Fault> {
+    match (head.body, most) {
+        (BodyLength::Exact(length), Some(most)) if length > most => {
+            Err(Fault::new(Code::BodyTooLarge, "request body above its limit"))
+        }
+        _ => Ok(()),
     }
 }
 

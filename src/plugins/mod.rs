@@ -1,6 +1,8 @@
 //! The plugins that exist: one file and one line each.
 
 mod cors;
+#[cfg(test)]
+mod cost;
 mod header_ops;
 mod ip_restriction;
 mod key_auth;
@@ -25,6 +27,3 @@ pub static REGISTRY: Registry = Registry::new(&[
     &response_rewrite::ResponseRewrite,
     &prometheus::Prometheus,
 ]);
-
-#[cfg(test)]
-mod cost;

@@ -48,7 +48,7 @@ fn a_supervisor_is_told_when_it_is_ready_and_when_it_stops() {
     socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let plan = plan("").env("NOTIFY_SOCKET", path.to_str().unwrap());
     let mut gateway = plan.spawn();
-    let mut said = || {
+    let said = || {
         let mut bytes = [0; 256];
         let length = socket.recv(&mut bytes).unwrap();
         String::from_utf8_lossy(&bytes[..length]).into_owned()

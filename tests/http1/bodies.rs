@@ -47,14 +47,14 @@ fn chunked_requests_arrive_whole_whatever_their_chunks() {
 fn trailers_pass_both_ways() {
     let origin = Origin::answering(|_| {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n\
-          2\r\nok\r\n0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n"
+          2\r\nok\r\n0\r\nX-Sum: 1\r\nSet-Cookie: a=b\r\nX-More: 2\r\n\r\n"
             .to_vec()
     });
     let gateway = start(&origin);
     let mut client = gateway.client();
     let answer = client.ask(
         "POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\n\
-         Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Up: 7\r\n\r\n",
+         Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Up: 7\r\nHost: b\r\nAuthorization: x\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n",
     );
     assert_eq!(answer.text(), "ok");
     let trailers = |list: &[(String, String)]| {

@@ -306,11 +306,24 @@ impl Gateway {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)
     }
 
+    /// What its descriptors are.
+    fn links(&self) -> Vec<String> {
+        let Ok(folder) = fs::read_dir(format!("/proc/{}/fd", self.pid())) else {
+            return Vec::new();
+        };
+        let links = folder.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        links.map(|link| link.to_string_lossy().into_owned()).collect()
+    }
+
     /// The descriptors of a gateway that nobody is connected to.
     fn settled_descriptors(&self) -> usize {
+        // The last thing that it opens is what watches its files.
+        eventually(SOON, "files are watched", || {
+            self.links().iter().any(|link| link.contains("inotify"))
+        });
         let mut last = self.descriptors();
         let mut same = 0;
-        while same < 4 {
+        while same < 6 {
             std::thread::sleep(Duration::from_millis(5));
             let now = self.descriptors();
             same = if now == last { same + 1 } else { 0 };
@@ -359,14 +372,24 @@ impl Gateway {
         loop {
             let active = self.connections();
             let idle = self.metric("ringgate_upstream_connections_idle") as usize;
-            let seen = (active, idle, self.descriptors());
+            // The connections that these two questions came on may still be closing.
+            let mut descriptors = self.descriptors();
+            for _ in 0..20 {
+                if descriptors <= self.descriptors + idle {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+                descriptors = descriptors.min(self.descriptors());
+            }
+            let seen = (active, idle, descriptors);
             if active == 0 && seen.2 <= self.descriptors + idle {
                 return;
             }
             assert!(
                 Instant::now() < deadline,
-                "descriptors leak: {} at start; (clients, pooled, descriptors) = {seen:?}",
-                self.descriptors
+                "descriptors leak: {} at start; (clients, pooled, descriptors) = {seen:?}: {:?}",
+                self.descriptors,
+                self.links()
             );
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -322,6 +322,10 @@ fn bodies_that_break_off_or_break_rules() {
         let peer = Peer::new();
         peer.says(head);
         peer.says(body);
+        if matches!(event, Event::Timeout) {
+            // First the buffer goes back, then the wait is over.
+            peer.does(Event::Timeout);
+        }
         peer.does(event);
         let mut server = server(&peer);
         let mut exchange = now(server.next()).unwrap().unwrap();

@@ -42,10 +42,11 @@ impl<W: WriteIo + 'static> Sender<W> {
     async fn write(&mut self, batch: Batch) -> Result<(), Fault> {
         let Batch { first: mut next, second: mut last } = batch;
         while let Some(chunk) = next {
-            self.output
-                .send(chunk, self.within)
-                .await
-                .map_err(|error| fault::of_upstream_send(&error).retry(self.link.retry()))?;
+            if let Err(error) = self.output.send(chunk, self.within).await {
+                // All that it will get: from now on the answer is due.
+                self.link.sent.set(true);
+                return Err(fault::of_upstream_send(&error).retry(self.link.retry()));
+            }
             self.link.sends.set(self.link.sends.get().wrapping_add(1));
             next = last.take();
         }

@@ -151,8 +151,15 @@ impl<'a, R: ReadIo + 'static, W: WriteIo + 'static> Body<'a, R, W> {
 
 impl<R: ReadIo + 'static, W: WriteIo + 'static> Receive for Body<'_, R, W> {
     async fn frame(&mut self) -> Result<Frame, Fault> {
-        self.check_size(0)?;
-        self.receive().await
+        let frame = match self.check_size(0) {
+            Ok(()) => self.receive().await,
+            Err(fault) => Err(fault),
+        };
+        if frame.is_err() {
+            // Where the next request begins is not known any more: the answer says so.
+            self.shared.keep_alive.set(false);
+        }
+        frame
     }
 
     fn consumed(&mut self, _: usize) {}

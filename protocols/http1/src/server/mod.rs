@@ -165,7 +165,12 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> ServerConnection<R, W> {
         let settings = shared.settings.clone();
         let limits = &settings.limits;
         let last = limits.requests_per_connection.is_some_and(|most| self.requests >= most);
-        shared.begin(&parsed, parsed.keep_alive && !last);
+        // Such a body is refused unread, so that no request can come behind it.
+        let oversized = match (parsed.head.body, limits.request_body) {
+            (BodyLength::Exact(length), Some(most)) => length > most,
+            _ => false,
+        };
+        shared.begin(&parsed, parsed.keep_alive && !last && !oversized);
         if let Some(source) = shared.source.get_mut() {
             source.incoming = match parsed.head.body {
                 BodyLength::Empty => Incoming::none(),
