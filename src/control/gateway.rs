@@ -70,6 +70,12 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
     };
     let demo_route = demo.as_ref().map(|(_, address)| demo_route(*address));
     let mut configuration = Configuration::new(store, ingredients, demo_route);
+    // Before the file is read and before anybody is told that the gateway is ready: no change is
+    // missed meanwhile, and no signal ends the process the hard way.
+    let mut files = Watcher::new([configuration.store().path().to_path_buf()])?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let plan = configuration.load()?.unwrap_or_default();
 
     let disk = startup::disk(&bootstrap)?;
@@ -131,10 +137,6 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
     // Without a supervisor that listens there is nobody to tell.
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
 
-    let mut files = Watcher::new([configuration.store().path().to_path_buf()])?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,

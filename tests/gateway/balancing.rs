@@ -135,8 +135,21 @@ fn least_conn_prefers_the_idle_node() {
             busy.requests().len() + idle.requests().len() >= held.len()
         });
     }
-    for _ in 0..40 {
-        assert_eq!(gateway.get("/").text(), "idle");
+    // On each of these connections a request comes when the one before is over: only the one that
+    // is held is open. Over to the next connection when the last one was counted, which comes
+    // after its end.
+    let others = held.len() - 1;
+    let counted = |count: usize| {
+        eventually(SOON, "requests to be over", || {
+            gateway.metric("ringgate_requests_total") == count as u64
+        });
+    };
+    for round in 0..4 {
+        counted(others + round * 20);
+        let mut client = gateway.client();
+        for _ in 0..20 {
+            assert_eq!(client.get("/").text(), "idle");
+        }
     }
     gate.open();
     assert!(held.iter_mut().any(|client| client.response().text() == "begun-ended"));

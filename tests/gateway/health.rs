@@ -78,7 +78,9 @@ fn passive_checks_take_a_failing_node_out() {
     let checks = json!({"active": active, "passive": passive});
     let gateway = two_shards(&one(&json!({"nodes": nodes, "checks": checks})));
     let split = counts((0..60).map(|_| gateway.get("/").text()));
-    assert_eq!(split["bad"], 3, "{split:?}");
+    // The first probe may find the port open in between, and counting begins anew.
+    assert!((3..=5).contains(&split["bad"]), "{split:?}");
+    assert!((0..20).all(|_| gateway.get("/").text() == "good"));
 }
 
 /// APISIX ignores health when nothing is healthy: better a node that may work than none.

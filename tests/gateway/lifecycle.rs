@@ -62,6 +62,30 @@ fn a_supervisor_is_told_when_it_is_ready_and_when_it_stops() {
     assert_eq!(gateway.wait_end(SOON).code(), Some(0));
 }
 
+/// What happens right after READY=1, or while the gateway starts, is not lost.
+#[test]
+fn a_signal_and_a_change_during_the_start_count() {
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let mut gateway = plan("").env("NOTIFY_SOCKET", path.to_str().unwrap()).spawn();
+        let mut bytes = [0; 256];
+        let length = socket.recv(&mut bytes).unwrap();
+        assert!(bytes[..length].starts_with(b"READY=1"));
+        gateway.signal("TERM");
+        assert_eq!(gateway.wait_end(SOON).code(), Some(0), "it drains");
+    }
+    let (a, b) = (named("a"), named("b"));
+    let mut gateway = plan(resources(a.address)).spawn();
+    // As early as the listener is open, which is after the file was read.
+    until("the listener", || std::net::TcpStream::connect(gateway.address()).ok());
+    std::fs::write(gateway.resource_file(), crate::support::yaml(&resources(b.address))).unwrap();
+    gateway.wait_ready();
+    until("the change", || (gateway.get("/").text() == "b").then_some(()));
+}
+
 /// Sockets of systemd: one that fits a listener, one that fits none.
 #[test]
 fn inherited_sockets_are_taken() {
