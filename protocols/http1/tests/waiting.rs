@@ -99,13 +99,12 @@ fn bodies_have_bounds_on_every_wait() {
         if !said.is_empty() {
             assert!(matches!(now(exchange.body.frame()), Ok(Frame::Data(_))));
         }
-        // The buffer goes back first; then readiness is waited for.
+        // With a buffer for a while, then without one.
         peer.does(Event::Timeout);
         peer.does(Event::Timeout);
         assert_eq!(now(exchange.body.frame()).unwrap_err().code, Code::BodyTimeout);
-        let waits = peer.waits();
-        let total: Duration = waits.iter().rev().take(2).map(|(_, within)| *within).sum();
-        assert_eq!(total, Duration::from_secs(bound));
+        let within = peer.waits().iter().rev().take(2).map(|(_, within)| *within).sum::<Duration>();
+        assert_eq!(within, Duration::from_secs(bound));
     }
 }
 
