@@ -1,5 +1,5 @@
 //! Heads, byte by byte by the grammar, and every check that goes beyond it. A head is copied once,
-//! into the arena of its [`Headers`]; all texts are spans of that copy.
+//! into the arena of its [`ringgate_core::Headers`]; all texts are spans of that copy.
 
 mod authority;
 mod fields;
