@@ -44,7 +44,7 @@ fn table(routes: &[Arc<RouteSpec>]) -> Table {
 
 fn connection() -> ConnectionInfo {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
-    ConnectionInfo { peer: address, local: address, tls: false, id: 0 }
+    ConnectionInfo { peer: address, local: address, tls: None, id: 0 }
 }
 
 /// Looks up a thousand different requests in turn. They share one head, as a head that was just

@@ -183,9 +183,25 @@ fn crates_depend_downwards_only() {
         ("ringgate-core", &[][..]),
         ("ringgate-io", &["ringgate-core"]),
         ("ringgate-http1", &["ringgate-core"]),
+        ("ringgate-http2", &["ringgate-core"]),
+        ("ringgate-grpc", &["ringgate-core"]),
+        ("ringgate-tls", &["ringgate-core"]),
         ("ringgate-bench", &[]),
-        ("ringgate", &["ringgate-core", "ringgate-http1", "ringgate-io"]),
-        ("ringgate-fuzz", &["ringgate", "ringgate-http1"]),
+        (
+            "ringgate",
+            &[
+                "ringgate-core",
+                "ringgate-grpc",
+                "ringgate-http1",
+                "ringgate-http2",
+                "ringgate-io",
+                "ringgate-tls",
+            ],
+        ),
+        (
+            "ringgate-fuzz",
+            &["ringgate", "ringgate-grpc", "ringgate-http1", "ringgate-http2", "ringgate-tls"],
+        ),
     ]);
     for (package, dependencies) in dependencies() {
         let Some(allowed) = allowed.get(&*package) else {
@@ -206,7 +222,10 @@ fn runtimes_stay_in_their_crates() {
         ("monoio", &["ringgate-io"][..]),
         ("io-uring", &["ringgate-io", "ringgate-bench"]),
         ("glommio", &["ringgate"]),
-        ("tokio", &["ringgate"]),
+        // http2 names its I/O traits only, because h2 asks for them.
+        ("tokio", &["ringgate", "ringgate-http2"]),
+        ("h2", &["ringgate-http2"]),
+        ("rustls", &["ringgate", "ringgate-tls"]),
         ("axum", &["ringgate"]),
         ("hickory-resolver", &["ringgate"]),
     ]);

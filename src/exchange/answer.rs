@@ -13,16 +13,25 @@ pub const ROUTE_NOT_FOUND: &str = "404 Route Not Found";
 /// The status that a fault means; `None`: nobody is there to get one, or the connection just ends.
 pub fn status(code: Code) -> Option<u16> {
     Some(match code {
-        Code::BadRequest => 400,
+        Code::BadRequest | Code::ClientCertificate => 400,
         Code::UriTooLong => 414,
         Code::HeadersTooLarge => 431,
         Code::BodyTooLarge => 413,
         Code::HeaderTimeout | Code::BodyTimeout => 408,
-        Code::SendTimeout | Code::IdleTimeout | Code::ClientGone => return None,
+        Code::Misdirected => 421,
+        Code::SendTimeout
+        | Code::IdleTimeout
+        | Code::ClientGone
+        | Code::HandshakeFailed
+        | Code::Excessive => return None,
         Code::VersionUnsupported => 505,
         Code::NotImplemented => 501,
         Code::ExpectationFailed => 417,
-        Code::ConnectFailed | Code::UpstreamClosed | Code::UpstreamInvalid => 502,
+        Code::ConnectFailed
+        | Code::UpstreamClosed
+        | Code::UpstreamInvalid
+        | Code::UpstreamTls
+        | Code::UpstreamRefused => 502,
         Code::ConnectTimeout | Code::UpstreamSendTimeout | Code::UpstreamReadTimeout => 504,
         Code::NoNode | Code::UpstreamBusy | Code::Overloaded | Code::ShuttingDown => 503,
         Code::Plugin | Code::Internal => 500,
@@ -33,6 +42,9 @@ pub fn status(code: Code) -> Option<u16> {
 fn text(code: Code) -> &'static str {
     match code {
         Code::BadRequest => "400 Bad Request",
+        // APISIX's words, for which its users look.
+        Code::ClientCertificate => "400 client certificate was not present",
+        Code::Misdirected => "421 Misdirected Request",
         Code::UriTooLong => "414 Request-URI Too Large",
         Code::HeadersTooLarge => "431 Request Header Fields Too Large",
         Code::BodyTooLarge => "413 Request Entity Too Large",
@@ -40,7 +52,11 @@ fn text(code: Code) -> &'static str {
         Code::VersionUnsupported => "505 HTTP Version Not Supported",
         Code::NotImplemented => "501 Not Implemented",
         Code::ExpectationFailed => "417 Expectation Failed",
-        Code::ConnectFailed | Code::UpstreamClosed | Code::UpstreamInvalid => "502 Bad Gateway",
+        Code::ConnectFailed
+        | Code::UpstreamClosed
+        | Code::UpstreamInvalid
+        | Code::UpstreamTls
+        | Code::UpstreamRefused => "502 Bad Gateway",
         Code::ConnectTimeout | Code::UpstreamSendTimeout | Code::UpstreamReadTimeout => {
             "504 Gateway Time-out"
         }
@@ -52,7 +68,9 @@ fn text(code: Code) -> &'static str {
         | Code::Internal
         | Code::SendTimeout
         | Code::IdleTimeout
-        | Code::ClientGone => "500 Internal Server Error",
+        | Code::ClientGone
+        | Code::HandshakeFailed
+        | Code::Excessive => "500 Internal Server Error",
     }
 }
 

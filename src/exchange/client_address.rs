@@ -65,7 +65,7 @@ mod tests {
         let connection = ConnectionInfo {
             peer: peer.parse().unwrap(),
             local: "127.0.0.1:80".parse().unwrap(),
-            tls: false,
+            tls: None,
             id: 1,
         };
         corrected(&trusted, &connection, &head).map(|c| c.peer.ip().to_string())

@@ -83,7 +83,7 @@ impl Gateway {
             connection: Rc::new(ConnectionInfo {
                 peer: SocketAddr::new(request.peer, 40_000),
                 local: SocketAddr::from(([127, 0, 0, 1], 9080)),
-                tls: false,
+                tls: None,
                 id: 1,
             }),
         };

@@ -270,7 +270,7 @@ mod tests {
         let connection = ConnectionInfo {
             peer: "1.2.3.4:5".parse().unwrap(),
             local: "127.0.0.1:80".parse().unwrap(),
-            tls: false,
+            tls: None,
             id: 1,
         };
         let subject = Subject::new(&head, &connection);

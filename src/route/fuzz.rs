@@ -27,6 +27,6 @@ pub fn fuzz_expr(data: &[u8]) {
     let _ = head.headers.append(b"X-Api", b"v1");
     let _ = head.headers.append(b"Cookie", b"a=b; c=d");
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
-    let connection = ConnectionInfo { peer: address, local: address, tls: false, id: 0 };
+    let connection = ConnectionInfo { peer: address, local: address, tls: None, id: 0 };
     let _ = expr.eval(&Subject::new(&head, &connection));
 }

@@ -132,7 +132,7 @@ impl Variable {
                 authority => Some(authority.into()),
             },
             Kind::Scheme => text(head.scheme.name()),
-            Kind::Https => text(if subject.connection.tls { "on" } else { "" }),
+            Kind::Https => text(if subject.connection.tls.is_some() { "on" } else { "" }),
             Kind::Method => Some(head.method_name().into()),
             Kind::Protocol => text(head.version.name()),
             Kind::Context(name) => subject.extra?.variable(name),

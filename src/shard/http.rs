@@ -78,7 +78,7 @@ async fn connection(
     };
     let open = shard.connections.enter();
     shard.metrics.add(Counter::ConnectionsAccepted, 1);
-    let info = Rc::new(ConnectionInfo { peer, local, tls: false, id: open.id() });
+    let info = Rc::new(ConnectionInfo { peer, local, tls: None, id: open.id() });
     let (reader, writer) = stream.into_split();
     let mut connection = ServerConnection::new(reader, writer, settings, info);
     let mut drained = pin!(shard.connections.idle_grace());

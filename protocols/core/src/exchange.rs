@@ -8,6 +8,7 @@ use crate::fault::Fault;
 use crate::head::{RequestHead, ResponseHead};
 use crate::headers::Headers;
 use crate::lease::Chunk;
+use crate::tls::TlsInfo;
 
 /// A piece of a body.
 #[derive(Debug)]
@@ -27,8 +28,8 @@ pub struct ConnectionInfo {
     pub peer: SocketAddr,
     /// The address that the peer connected to.
     pub local: SocketAddr,
-    /// Whether TLS is in between.
-    pub tls: bool,
+    /// What its TLS handshake agreed on; [`None`]: there is no TLS in between.
+    pub tls: Option<Rc<TlsInfo>>,
     /// Unique in this process.
     pub id: u64,
 }

@@ -11,6 +11,7 @@ mod lease;
 mod limits;
 pub mod path;
 mod text;
+mod tls;
 mod well_known;
 
 pub use exchange::{Answer, ConnectionInfo, Exchange, Frame, Receive, Respond, Transmit, Upstream};
@@ -26,4 +27,5 @@ pub use io::{ReadIo, WriteIo};
 pub use lease::{Chunk, HEADROOM, HUGE, LARGE, Lease, MEDIUM, SMALL, Storage, pooled_bytes};
 pub use limits::{Limits, Timeouts};
 pub use text::{IpText, NumberText};
+pub use tls::{ClientCertificate, PeerCertificate, TlsInfo};
 pub use well_known::{HeaderId, HeaderSet, WELL_KNOWN};

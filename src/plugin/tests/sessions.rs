@@ -41,7 +41,7 @@ fn sessions_pass_every_plugin_that_applies() {
             let connection = Rc::new(ConnectionInfo {
                 peer: "1.2.3.4:5".parse().unwrap(),
                 local: "127.0.0.1:9100".parse().unwrap(),
-                tls: false,
+                tls: None,
                 id: 1,
             });
             let plan = gateway.shard.pin();

@@ -47,7 +47,7 @@ impl Request {
         head.set_authority(host.as_bytes());
         let peer: SocketAddr = "127.0.0.1:40000".parse().unwrap();
         let local: SocketAddr = "10.0.0.1:9080".parse().unwrap();
-        Request { head, connection: ConnectionInfo { peer, local, tls: false, id: 1 } }
+        Request { head, connection: ConnectionInfo { peer, local, tls: None, id: 1 } }
     }
 
     pub(super) fn with(mut self, name: &str, value: &str) -> Request {

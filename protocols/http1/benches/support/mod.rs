@@ -140,7 +140,7 @@ impl Pair {
         let settings = Rc::new(Settings::new(limits, timeouts, Scheme::Http));
         let peer = ([127, 0, 0, 1], 40_000).into();
         let local = ([127, 0, 0, 1], 8080).into();
-        let info = Rc::new(ConnectionInfo { peer, local, tls: false, id: 1 });
+        let info = Rc::new(ConnectionInfo { peer, local, tls: None, id: 1 });
         Pair {
             asked: client.due.clone(),
             answered: node.due.clone(),

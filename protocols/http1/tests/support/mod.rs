@@ -246,7 +246,7 @@ pub fn settings(change: impl FnOnce(&mut Limits, &mut Timeouts)) -> Rc<Settings>
 
 pub fn info() -> Rc<ConnectionInfo> {
     let any = ([127, 0, 0, 1], 1).into();
-    Rc::new(ConnectionInfo { peer: any, local: any, tls: false, id: 1 })
+    Rc::new(ConnectionInfo { peer: any, local: any, tls: None, id: 1 })
 }
 
 pub type Server = ServerConnection<Reader, Writer>;

@@ -1,0 +1,1 @@
+//! gRPC for the Ringgate gateway: messages, status codes, gRPC-Web framing.

@@ -1,0 +1,1 @@
+//! TLS for the Ringgate gateway: rustls over completion-based streams.
