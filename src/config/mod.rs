@@ -9,6 +9,7 @@ pub mod bootstrap;
 mod checks;
 mod collection;
 mod document;
+pub mod entries;
 mod env;
 mod error;
 mod fields;

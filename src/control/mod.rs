@@ -6,6 +6,7 @@ mod changes;
 mod configuration;
 mod demo;
 pub mod dns;
+pub mod editor;
 mod gateway;
 pub mod health;
 mod inspect;
