@@ -22,6 +22,12 @@ pub enum PluginScope {
 pub trait PluginCheck {
     /// Everything that is wrong with one; `unknown plugin [X]` where there is no such plugin.
     fn check(&self, name: &str, conf: &Value, scope: PluginScope) -> Result<(), Vec<Violation>>;
+
+    /// What APISIX says first of all that is wrong with one, in one sentence.
+    fn sentence(&self, name: &str, conf: &Value, scope: PluginScope) -> Option<String> {
+        let violations = self.check(name, conf, scope).err()?;
+        violations.first().map(|(pointer, reason)| super::resource::sentence(pointer, reason))
+    }
 }
 
 /// Takes every plugin as it is.

@@ -24,8 +24,8 @@ fn fields(kind: Kind) -> &'static [(&'static str, Kind)] {
 pub(super) fn missing(
     kind: Kind,
     value: &Value,
-    file: &Map<String, Value>,
     exists: &dyn Fn(Kind, &str) -> bool,
+    is_client: &dyn Fn(&str) -> bool,
 ) -> Vec<Violation> {
     let mut missing = Vec::new();
     for &(field, target) in fields(kind) {
@@ -38,18 +38,11 @@ pub(super) fn missing(
     if owner.is_some_and(|owner| !exists(Kind::Consumer, owner)) {
         missing.push(("/id".into(), "consumer not found".into()));
     }
-    let upstream = match kind {
-        Kind::Upstream => Some((value, "")),
-        Kind::Route | Kind::Service | Kind::StreamRoute => {
-            value.get("upstream").map(|upstream| (upstream, "/upstream"))
-        }
-        _ => None,
-    };
-    if let Some((upstream, at)) = upstream {
+    if let Some((upstream, at)) = upstream_of(kind, value) {
         let certificate = id(upstream.pointer("/tls/client_cert_id"));
         let wrong = certificate.and_then(|id| match exists(Kind::Ssl, &id) {
             false => Some(not_found(Kind::Ssl, &id)),
-            true if !is_client(file, &id) => {
+            true if !is_client(&id) => {
                 Some(format!("failed to fetch ssl info by ssl id [{id}], wrong ssl type"))
             }
             true => None,
@@ -59,13 +52,34 @@ pub(super) fn missing(
     missing
 }
 
+/// The upstream that a resource is or holds, and where.
+fn upstream_of(kind: Kind, value: &Value) -> Option<(&Value, &'static str)> {
+    match kind {
+        Kind::Upstream => Some((value, "")),
+        Kind::Route | Kind::Service | Kind::StreamRoute => {
+            value.get("upstream").map(|upstream| (upstream, "/upstream"))
+        }
+        _ => None,
+    }
+}
+
+/// What a resource refers to.
+pub(super) fn targets(kind: Kind, value: &Value) -> Vec<(Kind, String)> {
+    let named = fields(kind).iter().filter_map(|&(field, of)| Some((of, id(value.get(field))?)));
+    let certificate = upstream_of(kind, value)
+        .and_then(|(upstream, _)| id(upstream.pointer("/tls/client_cert_id")))
+        .map(|id| (Kind::Ssl, id));
+    named.chain(certificate).collect()
+}
+
 /// `failed to fetch upstream info by upstream id [77], response code: 404`.
 pub fn not_found(kind: Kind, id: &str) -> String {
     let name = kind.singular();
     format!("failed to fetch {name} info by {name} id [{id}], response code: 404")
 }
 
-fn is_client(file: &Map<String, Value>, wanted: &str) -> bool {
+/// Whether a file's ssl object is one that nodes are shown.
+pub(super) fn is_client(file: &Map<String, Value>, wanted: &str) -> bool {
     list(file, Kind::Ssl).iter().any(|ssl| {
         id(ssl.get("id")).as_deref() == Some(wanted)
             && ssl.get("type").and_then(Value::as_str) == Some("client")

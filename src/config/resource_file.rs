@@ -173,9 +173,10 @@ impl<'a> Reader<'a> {
         }
         let ids = std::mem::take(&mut self.ids);
         let exists = |kind: Kind, id: &str| ids[kind as usize].contains_key(id);
+        let is_client = |id: &str| references::is_client(map, id);
         for (kind, list) in lists {
             for (index, value) in list.iter().enumerate() {
-                for (pointer, reason) in references::missing(kind, value, map, &exists) {
+                for (pointer, reason) in references::missing(kind, value, &exists, &is_client) {
                     self.fail(&format!("/{}/{index}{pointer}", kind.plural()), reason);
                 }
             }

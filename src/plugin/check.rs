@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{BuildCx, ConfigError, PluginKind, Registry, Scope};
 use crate::config::schema::{Kind, Schema, Violation};
-use crate::config::{FieldCheck, PluginCheck, PluginScope, join};
+use crate::config::{FieldCheck, PluginCheck, PluginScope, join, resource};
 use crate::limit::LimitTable;
 use crate::route::{Expr, RouteSpec};
 
@@ -29,6 +29,22 @@ impl PluginCheck for Registry {
                 None => Ok(()),
             },
         }
+    }
+
+    fn sentence(&self, name: &str, conf: &Value, scope: PluginScope) -> Option<String> {
+        let violations = self.check(name, conf, scope).err()?;
+        // The schema's own sentence has the words that APISIX nests.
+        let told = self.get(name).and_then(|kind| {
+            let schemas = kind.schemas();
+            let schema = match scope {
+                PluginScope::Consumer if kind.scope() == Scope::Auth => schemas.compiled_consumer(),
+                PluginScope::Metadata => schemas.compiled_metadata(),
+                _ => Some(schemas.compiled_conf()),
+            };
+            schema?.ok()?.sentence(conf)
+        });
+        let first = || violations.first().map(|(at, reason)| resource::sentence(at, reason));
+        told.or_else(first)
     }
 }
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::draft::{Compiled, Draft, Drafted};
-use super::touched::{Touched, Users, references};
+use super::touched::{Reference, Touched, Users, references};
 use super::upstream::Answers;
 use super::{Plan, Upstream};
 use crate::config::schema::Kind;
-use crate::config::{Changes, Problem, Problems, Resources};
+use crate::config::{Changes, Edits, Problem, Problems, Resources};
 use crate::limit::LimitTable;
 use crate::plugin::{ConfigError, Registry as PluginRegistry};
 use crate::tls::{TlsCompiler, TlsPolicy, TlsSettings, TlsTable};
@@ -80,6 +80,8 @@ pub struct Compiler {
     /// Ssl objects that are shown to clients.
     policies: HashMap<Arc<str>, Arc<TlsPolicy>>,
     users: Users,
+    /// What routes refer to; those that refer to nothing are left out.
+    references: HashMap<Arc<str>, Vec<Reference>>,
     plan: Arc<Plan>,
 }
 
@@ -96,6 +98,7 @@ impl Compiler {
             upstreams: HashMap::new(),
             policies: HashMap::new(),
             users: Users::new(),
+            references: HashMap::new(),
             plan: Arc::default(),
         }
     }
@@ -123,8 +126,39 @@ impl Compiler {
         changes: &Changes,
     ) -> Result<Arc<Plan>, Vec<CompileError>> {
         let touched = Touched::of(changes, &resources, &self.resources, &self.users);
-        let mut draft = self.draft(&resources);
-        draft.compile(&touched);
+        let plan = self.compile(&resources, changes, &touched)?;
+        self.resources = resources;
+        Ok(plan)
+    }
+
+    /// Compiles single resources that are put in or taken out: work in what they touch, not in how
+    /// many there are. What takes it back comes with the plan. On errors everything stays as it is.
+    pub fn edit(&mut self, edits: Edits) -> Result<(Arc<Plan>, Edits), Vec<CompileError>> {
+        // In place: a copy of all resources would be the larger part of the work.
+        let mut resources = std::mem::take(&mut self.resources);
+        let (undo, changes) = resources.edit(edits);
+        // A service that names another upstream now is among the changes itself.
+        let touched = Touched::of(&changes, &resources, &resources, &self.users);
+        let plan = self.compile(&resources, &changes, &touched);
+        let result = match plan {
+            Ok(plan) => Ok((plan, undo)),
+            Err(errors) => {
+                resources.edit(undo);
+                Err(errors)
+            }
+        };
+        self.resources = resources;
+        result
+    }
+
+    fn compile(
+        &mut self,
+        resources: &Resources,
+        changes: &Changes,
+        touched: &Touched,
+    ) -> Result<Arc<Plan>, Vec<CompileError>> {
+        let mut draft = self.draft(resources);
+        draft.compile(touched);
         let changed = |kinds: &[Kind]| changes.iter().any(|(kind, _)| kinds.contains(kind));
         if changed(&[Kind::Consumer, Kind::ConsumerGroup, Kind::PluginMetadata]) {
             draft.consumers();
@@ -133,9 +167,7 @@ impl Compiler {
             draft.global_rules();
         }
         let drafted = draft.finish()?;
-        let plan = self.commit(drafted, &resources)?;
-        self.resources = resources;
-        Ok(plan)
+        self.commit(drafted, resources)
     }
 
     fn draft<'c>(&'c self, resources: &'c Resources) -> Draft<'c> {
@@ -233,7 +265,7 @@ impl Compiler {
 
     /// Remembers what a route refers to, in place of what it referred to before.
     fn refer(&mut self, id: &Arc<str>, resources: &Resources) {
-        for target in self.resources.routes.get(id).map(|old| references(old)).unwrap_or_default() {
+        for target in self.references.remove(id).unwrap_or_default() {
             if let Some(users) = self.users.get_mut(&target) {
                 users.remove(id);
                 if users.is_empty() {
@@ -241,8 +273,12 @@ impl Compiler {
                 }
             }
         }
-        for target in resources.routes.get(id).map(|new| references(new)).unwrap_or_default() {
-            self.users.entry(target).or_default().insert(id.clone());
+        let targets = resources.routes.get(id).map(|new| references(new)).unwrap_or_default();
+        for target in &targets {
+            self.users.entry(target.clone()).or_default().insert(id.clone());
+        }
+        if !targets.is_empty() {
+            self.references.insert(id.clone(), targets);
         }
     }
 }
