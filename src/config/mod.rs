@@ -15,6 +15,7 @@ pub mod entries;
 mod env;
 mod error;
 mod fields;
+pub mod history;
 mod json;
 pub mod plan;
 mod references;

@@ -96,6 +96,16 @@ impl ResourceFile {
         environment: Environment<'_>,
         checks: &Checks<'_>,
     ) -> Result<Resources, Problems> {
+        ResourceFile::read(file, text, environment, checks).map(|(resources, _)| resources)
+    }
+
+    /// As [`ResourceFile::parse`], with the resources as they stand there too.
+    pub fn read(
+        file: &str,
+        text: &str,
+        environment: Environment<'_>,
+        checks: &Checks<'_>,
+    ) -> Result<(Resources, Document), Problems> {
         let document = Document::parse(file, text, environment)?;
         let mut reader = Reader {
             document: &document,
@@ -113,7 +123,7 @@ impl ResourceFile {
         reader.file();
         let Reader { mut problems, resources, .. } = reader;
         problems.sort_by_line();
-        problems.or(resources)
+        problems.or((resources, document))
     }
 }
 
@@ -193,7 +203,7 @@ impl<'a> Reader<'a> {
             }
             return;
         }
-        let id = self.id(kind, value, index);
+        let id = resource_id(kind, value, index);
         if let Some(first) = self.ids[kind as usize].get(&id) {
             let (line, path) = self.document.locate(&format!("/{}/{first}", kind.plural()));
             let name = kind.singular();
@@ -223,15 +233,6 @@ impl<'a> Reader<'a> {
             self.fail(&(at() + &pointer), reason);
         }
         false
-    }
-
-    fn id(&self, kind: Kind, value: &Value, index: usize) -> String {
-        match value.get(id_key(kind)) {
-            Some(Value::String(id)) => id.clone(),
-            Some(id @ Value::Number(_)) => id.to_string(),
-            // As APISIX names what has no id.
-            _ => format!("arr_{}", index + 1),
-        }
     }
 
     fn plugins(&mut self, kind: Kind, value: &Value, at: &dyn Fn() -> String) {
@@ -336,6 +337,16 @@ impl<'a> Reader<'a> {
 pub(super) fn credential_owner(value: &Value) -> Option<&str> {
     let id = value.get("id")?.as_str()?;
     id.split_once("/credentials/").map(|(owner, _)| owner)
+}
+
+/// The id of a resource that is at a place of its list.
+pub(super) fn resource_id(kind: Kind, value: &Value, index: usize) -> String {
+    match value.get(id_key(kind)) {
+        Some(Value::String(id)) => id.clone(),
+        Some(id @ Value::Number(_)) => id.to_string(),
+        // As APISIX names what has no id.
+        _ => format!("arr_{}", index + 1),
+    }
 }
 
 fn id_key(kind: Kind) -> &'static str {

@@ -8,7 +8,7 @@ use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -16,6 +16,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::admin::ConfigState;
 use super::configuration::Configuration;
 use super::dns;
+use super::editor::Job;
+use crate::config::store::Push;
 use crate::telemetry::error_log;
 
 /// The way to the thread. It ends with the change that it is at when this is dropped.
@@ -28,7 +30,17 @@ pub(super) struct Changes {
 enum Change {
     Reload,
     Resolved(dns::Update),
+    /// From others, through a shared store.
+    Pushed(Push),
+    Write(Vec<Job>),
 }
+
+/// Writes that are stored together.
+const GROUP: usize = 64;
+/// Changes of others that wait.
+const PUSHES: usize = 1024;
+/// How long a write that somebody else was before waits for what they wrote.
+const AGAIN: Duration = Duration::from_millis(20);
 
 impl Changes {
     /// Starts the thread. `resolved` brings new addresses of names; `state` is kept up to date.
@@ -37,13 +49,25 @@ impl Changes {
     /// # Errors
     /// Where the system gives no thread.
     pub(super) fn start(
-        configuration: Configuration,
+        mut configuration: Configuration,
         resolved: mpsc::Receiver<dns::Update>,
         state: Arc<Mutex<ConfigState>>,
     ) -> io::Result<Changes> {
         let reload = Arc::new(Notify::new());
         let (end, ended) = oneshot::channel();
-        let thread = Thread { configuration, resolved, reload: reload.clone(), ended, state };
+        let (feed, pushes) = mpsc::channel(PUSHES);
+        configuration.watch(feed);
+        let queue = configuration.take_queue().ok_or_else(|| io::Error::other("started twice"))?;
+        let thread = Thread {
+            configuration,
+            resolved,
+            reload: reload.clone(),
+            pushes,
+            queue,
+            again: Vec::new(),
+            ended,
+            state,
+        };
         let runtime = Handle::current();
         std::thread::Builder::new().name("configuration".into()).spawn(move || {
             thread.run(&runtime);
@@ -61,6 +85,10 @@ struct Thread {
     configuration: Configuration,
     resolved: mpsc::Receiver<dns::Update>,
     reload: Arc<Notify>,
+    pushes: mpsc::Receiver<Push>,
+    queue: mpsc::Receiver<Job>,
+    /// Writes that are to be tried again.
+    again: Vec<Job>,
     ended: oneshot::Receiver<()>,
     state: Arc<Mutex<ConfigState>>,
 }
@@ -74,6 +102,8 @@ impl Thread {
             let done = catch_unwind(AssertUnwindSafe(|| match change {
                 Change::Reload => reload(configuration),
                 Change::Resolved(update) => configuration.resolved(update),
+                Change::Pushed(push) => configuration.pushed(push),
+                Change::Write(jobs) => self.again = configuration.write(jobs),
             }));
             if let Err(panic) = done {
                 error_log::error("control", "change panicked", format_args!("{}", said(&*panic)));
@@ -85,11 +115,18 @@ impl Thread {
 
     /// The next change; `None` at the end.
     async fn next(&mut self) -> Option<Change> {
+        let waits = !self.again.is_empty();
+        let mut jobs = Vec::new();
         tokio::select! {
             biased;
             _ = &mut self.ended => None,
             () = self.reload.notified() => Some(Change::Reload),
+            Some(push) = self.pushes.recv() => Some(Change::Pushed(push)),
             Some(update) = self.resolved.recv() => Some(Change::Resolved(update)),
+            () = tokio::time::sleep(AGAIN), if waits => {
+                Some(Change::Write(std::mem::take(&mut self.again)))
+            }
+            _ = self.queue.recv_many(&mut jobs, GROUP), if !waits => Some(Change::Write(jobs)),
         }
     }
 }

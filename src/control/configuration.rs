@@ -1,13 +1,23 @@
 //! The configuration in force, and how it changes: from the store through the compiler to the
 //! shards. A change that cannot be compiled leaves everything as it is.
 
+mod absorb;
+mod write;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::editor::{Editor, Job};
+use crate::config::encryption::Encryption;
+use crate::config::entries::{Entries, Entry, Key};
 use crate::config::plan::{Compiler, Ingredients, Plan, located};
 use crate::config::resources::{Nodes, Route, Upstream};
-use crate::config::store::FileStore;
-use crate::config::{Checks, Problems};
+use crate::config::store::{Content, Feed, Local, Store, StoreError};
+use crate::config::{Checks, Problem, Problems, Resource, Resources};
 use crate::control::admin::ConfigState;
 use crate::control::dns;
 use crate::control::health::{HealthChecks, Target};
@@ -30,34 +40,76 @@ pub(super) struct Running {
 
 /// The configuration in force.
 pub(super) struct Configuration {
-    store: FileStore,
+    store: Box<dyn Store>,
+    local: Local,
+    encryption: Arc<Encryption>,
     plugins: Registry,
     compiler: Compiler,
-    demo: Option<Route>,
+    demo: Option<Resource>,
+    /// As they are stored, those that are not in force because something is wrong with them too.
+    entries: Entries,
+    /// Shows what was acknowledged.
+    editor: Editor,
+    /// Where [`Editor`]'s writes come in, until they are taken.
+    queue: Option<mpsc::Receiver<Job>>,
     running: Option<Running>,
     state: ConfigState,
 }
 
+/// What a configuration is made of.
+pub(super) struct Parts {
+    /// Where resources come from.
+    pub(super) store: Box<dyn Store>,
+    /// Where they are kept.
+    pub(super) local: Local,
+    /// Of secrets in there.
+    pub(super) encryption: Encryption,
+    /// What plans are compiled with.
+    pub(super) ingredients: Ingredients,
+    /// A route that is always there, until the store has one of the id `demo`.
+    pub(super) demo: Option<Route>,
+}
+
 impl Configuration {
-    /// The configuration of a store; `demo` is a route that is always there besides.
-    pub(super) fn new(
-        store: FileStore,
-        ingredients: Ingredients,
-        demo: Option<Route>,
-    ) -> Configuration {
+    /// The configuration of a store, with nothing in force yet.
+    pub(super) fn new(parts: Parts) -> Configuration {
+        let Parts { store, local, encryption, ingredients, demo } = parts;
         let state = ConfigState {
-            store: "file".into(),
-            source: store.path().display().to_string(),
+            store: store.kind().into(),
+            source: store.source(),
             ..ConfigState::default()
         };
+        let encryption = Arc::new(encryption);
         let plugins = ingredients.plugins.clone();
-        let compiler = Compiler::new(ingredients);
-        Configuration { store, plugins, compiler, demo, running: None, state }
+        let (editor, queue) = Editor::new(&*store, &local, encryption.clone());
+        Configuration {
+            store,
+            local,
+            encryption,
+            plugins,
+            compiler: Compiler::new(ingredients),
+            demo: demo.map(|route| Resource::Route(Arc::new(route))),
+            entries: Entries::default(),
+            editor,
+            queue: Some(queue),
+            running: None,
+            state,
+        }
     }
 
-    /// The resource file.
-    pub(super) fn store(&self) -> &FileStore {
-        &self.store
+    /// Files whose change means that it is to be loaded again.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.store.files()
+    }
+
+    /// The way to change it.
+    pub(super) fn editor(&self) -> &Editor {
+        &self.editor
+    }
+
+    /// The writes that wait; once.
+    pub(super) fn take_queue(&mut self) -> Option<mpsc::Receiver<Job>> {
+        self.queue.take()
     }
 
     /// How it is.
@@ -71,19 +123,56 @@ impl Configuration {
         self.follow();
     }
 
+    /// Has the store tell of changes that others make. Runs inside a tokio runtime.
+    pub(super) fn watch(&mut self, feed: Feed) {
+        self.store.watch(feed);
+    }
+
     /// Reads the store and puts what it says in force; the plan, where something changed.
     pub(super) fn load(&mut self) -> Result<Option<Arc<Plan>>, Problems> {
         let result = self.try_load();
-        self.state.last_error = result.as_ref().err().map(ToString::to_string);
+        if let Err(problems) = &result {
+            self.state.last_error = Some(problems.to_string());
+        }
         result
     }
 
     fn try_load(&mut self) -> Result<Option<Arc<Plan>>, Problems> {
         let checks = Checks { plugins: &self.plugins, fields: &field_checks() };
-        let mut resources = self.store.load(&checks)?;
-        if let Some(demo) = &self.demo {
+        let content = self.store.load(&checks)?;
+        self.state.last_error = None;
+        match content {
+            Content::Checked { resources, values } => self.load_checked(resources, values),
+            Content::Entries(list) => Ok(self.synchronise(&list, true)),
+            // Nobody else writes there: once is enough.
+            Content::Local if self.compiler.plan().generation > 0 => Ok(None),
+            Content::Local => {
+                let entries = self.local.entries().map_err(|error| self.problem(&error))?;
+                let list: Vec<(Key, Entry)> =
+                    entries.iter().map(|(key, entry)| (key, (**entry).clone())).collect();
+                Ok(self.synchronise(&list, false))
+            }
+        }
+    }
+
+    fn problem(&self, error: &StoreError) -> Problems {
+        let file: Arc<str> = self.store.source().into();
+        Problems::of(Problem { file, line: 0, path: String::new(), reason: error.to_string() })
+    }
+
+    /// Takes resources that were checked as a whole.
+    fn load_checked(
+        &mut self,
+        mut resources: Resources,
+        values: Vec<(Key, Value)>,
+    ) -> Result<Option<Arc<Plan>>, Problems> {
+        if let Some(Resource::Route(demo)) = &self.demo {
             // Where the file has a route of that id, it is the file's.
-            resources.routes.insert(DEMO_ID, 0, demo.clone());
+            resources.routes.insert(DEMO_ID, 0, (**demo).clone());
+        }
+        let changes = resources.diff(self.compiler.resources());
+        if changes.is_empty() && self.compiler.plan().generation > 0 {
+            return Ok(None);
         }
         let count = resources.stream_routes.len();
         if count > 0 {
@@ -93,17 +182,14 @@ impl Configuration {
                 format_args!("stream_routes are not served by this version; there are {count}"),
             );
         }
-        let changes = resources.diff(self.compiler.resources());
-        if changes.is_empty() && self.compiler.plan().generation > 0 {
-            return Ok(None);
-        }
         let lines = resources.clone();
-        let file: Arc<str> = self.store.path().to_string_lossy().into();
+        let file: Arc<str> = self.store.source().into();
         let plan = self
             .compiler
             .apply(resources, &changes)
             .map_err(|errors| located(&file, &lines, errors))?;
         self.publish(&plan);
+        self.record_values(values);
         Ok(Some(plan))
     }
 
@@ -115,9 +201,8 @@ impl Configuration {
     }
 
     fn publish(&mut self, plan: &Arc<Plan>) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.state.generation = plan.generation;
-        self.state.loaded_at_ms = now.map_or(0, |since| since.as_millis() as u64);
+        self.state.loaded_at_ms = now_ms();
         let Some(running) = &self.running else {
             return;
         };
@@ -153,6 +238,12 @@ impl Configuration {
         let questions = self.compiler.upstreams().flat_map(|upstream| upstream.questions.iter());
         running.names.watch(questions.cloned());
     }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |since| since.as_millis() as u64)
 }
 
 /// The id of the demo's route.

@@ -8,14 +8,23 @@
 //! What is refused at any step leaves everything as it was. Writes that wait are stored together,
 //! each with its own result.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+mod replace;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::entries::{Entries, Entry, Key};
+use crate::config::encryption::Encryption;
+use crate::config::entries::{Difference, Entries, Entry, Key};
+use crate::config::history;
+pub use crate::config::history::Author;
+use crate::config::schema::Kind;
+use crate::config::store::{Local, Revisions, Store, StoreError};
+
+pub use replace::{Replacement, Versions};
 
 /// Writes that wait; further ones wait to be queued.
 const QUEUE: usize = 1024;
@@ -28,15 +37,6 @@ pub struct Change {
     /// What it is to be, in plain text whatever is stored encrypted; `None`: it is removed. A
     /// consumer's credentials are removed with it.
     pub value: Option<Value>,
-}
-
-/// Who changes something.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Author {
-    /// The name of the key that was shown, or of the store that a change came from.
-    pub name: String,
-    /// The address that it came from.
-    pub address: Option<IpAddr>,
 }
 
 /// Why a write was refused. Everything is as it was.
@@ -68,6 +68,15 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Refused {
+        match error {
+            StoreError::Gone(_) => Refused::NotFound,
+            error => Refused::Store(error.to_string()),
+        }
+    }
+}
+
 /// What became of a [`Change`].
 #[derive(Debug, Clone)]
 pub struct Written {
@@ -77,7 +86,7 @@ pub struct Written {
     pub created: bool,
     /// What it was before.
     pub previous: Option<Arc<Entry>>,
-    /// The revision of the configuration that it is a part of.
+    /// The revision of the configuration that it is a part of ([`crate::config::history`]).
     pub revision: u64,
     /// The generation of the plan that serves it, on every shard.
     pub generation: u64,
@@ -91,31 +100,94 @@ pub type MakeChanges = Box<dyn FnMut(&Entries) -> Result<Vec<Change>, Refused> +
 pub(super) struct Job {
     pub(super) author: Author,
     pub(super) plan: MakeChanges,
-    pub(super) answer: oneshot::Sender<Result<Vec<Written>, Refused>>,
+    /// It replaces everything, which a store may take that takes no single writes.
+    pub(super) whole: bool,
+    /// How often it was tried.
+    pub(super) tries: u32,
+    answer: oneshot::Sender<Result<Vec<Written>, Refused>>,
+}
+
+impl Job {
+    /// Tells what became of it, where somebody still waits.
+    pub(super) fn answer(self, result: Result<Vec<Written>, Refused>) {
+        let _ = self.answer.send(result);
+    }
+}
+
+/// The resources as acknowledged.
+#[derive(Default)]
+struct Acknowledged {
+    entries: Arc<Entries>,
+    revision: u64,
+}
+
+struct Shared {
+    acknowledged: ArcSwap<Acknowledged>,
+    encryption: Arc<Encryption>,
+    history: Revisions,
+    kind: &'static str,
+    read_only: Option<String>,
+    /// `*_conf_version` of the kinds that were replaced as a whole.
+    versions: Mutex<HashMap<Kind, u64>>,
 }
 
 /// The way to change resources; clones are the same editor.
 #[derive(Clone)]
 pub struct Editor {
-    entries: Arc<ArcSwap<Entries>>,
+    shared: Arc<Shared>,
     queue: mpsc::Sender<Job>,
 }
 
 impl Editor {
     /// An editor, and what the thread that writes gets.
-    pub(super) fn new() -> (Editor, mpsc::Receiver<Job>) {
+    pub(super) fn new(
+        store: &dyn Store,
+        local: &Local,
+        encryption: Arc<Encryption>,
+    ) -> (Editor, mpsc::Receiver<Job>) {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        (Editor { entries: Arc::default(), queue }, jobs)
-    }
-
-    /// The resources as acknowledged.
-    pub fn entries(&self) -> Arc<Entries> {
-        self.entries.load_full()
+        let shared = Shared {
+            acknowledged: ArcSwap::default(),
+            encryption,
+            history: local.history(),
+            kind: store.kind(),
+            read_only: store.read_only(),
+            versions: Mutex::default(),
+        };
+        (Editor { shared: Arc::new(shared), queue }, jobs)
     }
 
     /// Puts what was acknowledged where [`Editor::entries`] finds it.
-    pub(super) fn show(&self, entries: Entries) {
-        self.entries.store(Arc::new(entries));
+    pub(super) fn show(&self, entries: Entries, revision: u64) {
+        let entries = Arc::new(entries);
+        self.shared.acknowledged.store(Arc::new(Acknowledged { entries, revision }));
+    }
+
+    /// The resources as acknowledged, as they are stored.
+    pub fn entries(&self) -> Arc<Entries> {
+        self.shared.acknowledged.load().entries.clone()
+    }
+
+    /// The revision that [`Editor::entries`] are; 0 where nothing was ever written.
+    pub fn revision(&self) -> u64 {
+        self.shared.acknowledged.load().revision
+    }
+
+    /// A stored resource with its secrets in plain text.
+    pub fn plain(&self, kind: Kind, stored: &Value) -> Value {
+        let mut value = stored.clone();
+        self.shared.encryption.decrypt(kind, &mut value);
+        value
+    }
+
+    /// The kind of the store: `embedded`, `file`…
+    pub fn store(&self) -> &'static str {
+        self.shared.kind
+    }
+
+    /// Why single writes are refused, if so: the text of [`Refused::ReadOnly`].
+    pub fn read_only(&self) -> Option<&str> {
+        self.shared.read_only.as_deref()
     }
 
     /// Runs `plan` against the resources as they are when it is its turn, so that nothing that was
@@ -131,10 +203,89 @@ impl Editor {
         author: Author,
         plan: impl FnMut(&Entries) -> Result<Vec<Change>, Refused> + Send + 'static,
     ) -> Result<Vec<Written>, Refused> {
-        let ending = || Refused::Store("the gateway is ending".into());
+        self.queue(author, Box::new(plan), false).await
+    }
+
+    async fn queue(
+        &self,
+        author: Author,
+        plan: MakeChanges,
+        whole: bool,
+    ) -> Result<Vec<Written>, Refused> {
+        let lost =
+            || Refused::Store("the write was not made: the gateway ends, or see its log".into());
         let (answer, answered) = oneshot::channel();
-        let job = Job { author, plan: Box::new(plan), answer };
-        self.queue.send(job).await.map_err(|_| ending())?;
-        answered.await.map_err(|_| ending())?
+        let job = Job { author, plan, whole, tries: 0, answer };
+        self.queue.send(job).await.map_err(|_| lost())?;
+        answered.await.map_err(|_| lost())?
+    }
+
+    /// The revisions that are kept. Reading them reads the disk: not on a runtime's thread.
+    pub fn history(&self) -> &Revisions {
+        &self.shared.history
+    }
+
+    /// The resources as they were at a revision; 0: before the first. Reads the disk.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`] where it is not there, or revisions behind it are not kept any more.
+    pub fn at(&self, revision: u64) -> Result<Entries, Refused> {
+        let now = self.shared.acknowledged.load_full();
+        if revision > now.revision {
+            return Err(Refused::NotFound);
+        }
+        let since = self.history().between(revision, now.revision)?;
+        history::before(&now.entries, &since).map_err(|_| Refused::NotFound)
+    }
+
+    /// What differs between two revisions, before and after, whichever is the older. Reads the
+    /// disk.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`] where they, or those between them, are not kept.
+    pub fn diff(&self, from: u64, to: u64) -> Result<Vec<Difference>, Refused> {
+        if from.max(to) > self.revision() {
+            return Err(Refused::NotFound);
+        }
+        let between = self.history().between(from.min(to), from.max(to))?;
+        let mut differences = history::differences(&between).map_err(|_| Refused::NotFound)?;
+        if from > to {
+            for (_, before, after) in &mut differences {
+                std::mem::swap(before, after);
+            }
+        }
+        Ok(differences)
+    }
+
+    /// Makes everything what it was at a revision, as a write of the difference.
+    ///
+    /// # Errors
+    /// As [`Editor::at`] and [`Editor::write`].
+    pub async fn rollback(&self, author: Author, revision: u64) -> Result<Vec<Written>, Refused> {
+        let editor = self.clone();
+        let plan = move |now: &Entries| {
+            let then = editor.at(revision)?;
+            let change = |(key, _, after): Difference| {
+                let value = after.map(|entry| editor.plain(key.kind, &entry.value));
+                Change { key, value }
+            };
+            let mut changes: Vec<Change> = now.differences(&then).into_iter().map(change).collect();
+            // A consumer takes its credentials with it.
+            let gone: Vec<Key> = changes
+                .iter()
+                .filter(|change| change.value.is_none() && change.key.kind == Kind::Consumer)
+                .map(|change| change.key.clone())
+                .collect();
+            changes.retain(|change| {
+                let owner = change.key.owner();
+                change.value.is_some() || !gone.iter().any(|consumer| owner == Some(&*consumer.id))
+            });
+            Ok(changes)
+        };
+        if let Some(reason) = self.read_only().filter(|_| self.store() != "api") {
+            return Err(Refused::ReadOnly(reason.into()));
+        }
+        let whole = self.store() == "api";
+        self.queue(author, Box::new(plan), whole).await
     }
 }

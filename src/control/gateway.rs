@@ -22,7 +22,6 @@ use crate::cli::RunOptions;
 use crate::config::Problems;
 use crate::config::bootstrap::{Bootstrap, unsupported};
 use crate::config::plan::Ingredients;
-use crate::config::store::FileStore;
 use crate::disk::DiskTier;
 use crate::listener::{self, Inherited};
 use crate::shard::{ShardSpec, Worker};
@@ -59,10 +58,6 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
     let descriptors = startup::raise_descriptors();
 
     let demo = if options.demo { Some(demo::bind().await?) } else { None };
-    let store = match &bootstrap.store {
-        crate::config::bootstrap::Store::File { path } => FileStore::new(path.clone()),
-        other => return Err(format!("a store of kind {} is not served yet", other.kind()).into()),
-    };
     let ingredients = Ingredients {
         plugins: startup::plugins(&bootstrap),
         limits: Arc::default(),
@@ -71,10 +66,12 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         tls: crate::tls::TlsSettings::default(),
     };
     let demo_route = demo.as_ref().map(|(_, address)| demo_route(*address));
-    let mut configuration = Configuration::new(store, ingredients, demo_route);
+    let parts = startup::configuration(&bootstrap, ingredients, demo_route)?;
+    let mut configuration = Configuration::new(parts);
+    configuration.recall();
     // Before the file is read and before anybody is told that the gateway is ready: no change is
     // missed meanwhile, and no signal ends the process the hard way.
-    let mut files = Watcher::new([configuration.store().path().to_path_buf()])?;
+    let mut files = Watcher::new(configuration.files())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

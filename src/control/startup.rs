@@ -7,11 +7,17 @@ use std::sync::Arc;
 use ringgate_io::EngineChoice;
 
 use super::admin::{Inspect, key};
+use super::configuration::Parts;
 use super::inspect::Gateway;
 use super::{dns, health};
 use crate::config::bootstrap::{
-    AdminKey, Bootstrap, Engine, Level, LogFormat as FormatSetting, LogTarget, Role, Shards, Source,
+    AdminKey, Bootstrap, Engine, Level, LogFormat as FormatSetting, LogTarget, Role, Shards,
+    Source, Store,
 };
+use crate::config::encryption::{EncryptedFields, Encryption};
+use crate::config::plan::Ingredients;
+use crate::config::resources::Route;
+use crate::config::store::{self, Local};
 use crate::disk::{self, Disk, DiskOptions};
 use crate::plugin::Registry;
 use crate::plugins::REGISTRY;
@@ -100,6 +106,63 @@ pub(super) fn admin_key(admin: &AdminKey) -> key::Key {
         Role::Viewer => key::Role::Viewer,
     };
     key::Key::new(admin.name.clone(), role, admin.key.clone())
+}
+
+/// What the configuration is made of.
+pub(super) fn configuration(
+    bootstrap: &Bootstrap,
+    ingredients: Ingredients,
+    demo: Option<Route>,
+) -> Result<Parts, Box<dyn Error>> {
+    let store = store::open(&bootstrap.store)?;
+    let (folder, keep) = (&bootstrap.history.path, bootstrap.history.keep);
+    let local = match &bootstrap.store {
+        Store::Embedded { path } => {
+            warn_of_unread_file(bootstrap);
+            Local::open(path, keep).map_err(|error| format!("store: {error}"))?
+        }
+        // Without its history the gateway serves all the same: its folder may be read-only.
+        _ => Local::open(folder, keep).or_else(|error| {
+            error_log::warn("control", "history in memory only", format_args!("{error}"));
+            Local::in_memory(keep)
+        })?,
+    };
+    let registry = ingredients.plugins.clone();
+    let fields = move |plugin: &str| -> &'static [&'static str] {
+        registry.get(plugin).map_or(&[], |kind| kind.schemas().encrypt_fields)
+    };
+    let settings = &bootstrap.data_encryption;
+    let fields: Option<EncryptedFields> =
+        if settings.enable_encrypt_fields { Some(Box::new(fields)) } else { None };
+    let encryption = Encryption::new(&settings.keyring, fields);
+    if encryption.is_well_known() && !matches!(bootstrap.store, Store::File { .. }) {
+        error_log::warn(
+            "control",
+            "well-known key",
+            format_args!(
+                "secrets are stored encrypted with APISIX's default key: set \
+                 data_encryption.keyring to keys of your own"
+            ),
+        );
+    }
+    Ok(Parts { store, local, encryption, ingredients, demo })
+}
+
+/// A resource file where one is looked for by a store of kind `file`, which is not the default.
+fn warn_of_unread_file(bootstrap: &Bootstrap) {
+    let folder = std::path::Path::new(&*bootstrap.source.file).parent();
+    let file = folder.unwrap_or(std::path::Path::new("")).join("apisix.yaml");
+    if file.exists() {
+        error_log::warn(
+            "control",
+            "resource file not read",
+            format_args!(
+                "{} is there, but resources are in the embedded store; to use the file, say \
+                 store: {{ kind: file }}",
+                file.display()
+            ),
+        );
+    }
 }
 
 /// Starts the disk side, where something is written to it.

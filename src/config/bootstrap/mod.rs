@@ -24,7 +24,7 @@ pub use admin::{Admin, AdminKey, AdminTls, Role};
 pub use listener::{Listener, Protocol, ProxyProtocol, StreamTls};
 pub use logs::{AccessLog, ErrorLog, Level, LogFormat, LogTarget};
 pub use shards::{Engine, Shards};
-pub use store::Store;
+pub use store::{History, Store};
 pub use support::unsupported;
 
 use super::document::{self, Document, Environment};
@@ -51,6 +51,8 @@ pub struct Bootstrap {
     pub metrics: Option<SocketAddr>,
     /// Where resources come from.
     pub store: Store,
+    /// What is remembered of changes.
+    pub history: History,
     /// Whose `X-Forwarded-*` is believed.
     pub trusted_addresses: Vec<IpNet>,
     /// Encryption of secret plugin fields in the store.
@@ -118,6 +120,7 @@ impl Default for Bootstrap {
             control: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9090))),
             metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9091))),
             store: Store::default(),
+            history: History::default(),
             trusted_addresses: Vec::new(),
             data_encryption: DataEncryption { enable_encrypt_fields: true, keyring: Vec::new() },
             dns: Dns { resolvers: Vec::new(), timeout: Duration::from_secs(2) },
@@ -182,6 +185,7 @@ fn read(fields: &mut Fields<'_>, folder: &Path) -> Bootstrap {
         control: address_section(fields, "control", defaults.control),
         metrics: address_section(fields, "metrics", defaults.metrics),
         store: store::read(fields, folder),
+        history: store::read_history(fields, folder),
         trusted_addresses: fields.list("trusted_addresses", network).unwrap_or_default(),
         data_encryption: fields.section("data_encryption", |fields| DataEncryption {
             enable_encrypt_fields: fields.bool("enable_encrypt_fields").unwrap_or(true),

@@ -43,14 +43,14 @@ impl Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Store::File { path: PathBuf::from("apisix.yaml") }
+        Store::Embedded { path: PathBuf::from("data") }
     }
 }
 
 pub(super) fn read(fields: &mut Fields<'_>, folder: &Path) -> Store {
     fields.section("store", |fields| {
-        let kinds = ["file", "embedded", "etcd", "api"].map(|kind| (kind, kind));
-        let kind = fields.word("kind", &kinds).unwrap_or("file");
+        let kinds = ["embedded", "file", "etcd", "api"].map(|kind| (kind, kind));
+        let kind = fields.word("kind", &kinds).unwrap_or("embedded");
         let path = fields.text("path");
         let endpoints = fields.list("endpoints", endpoint);
         let prefix = fields.text("prefix");
@@ -70,14 +70,42 @@ pub(super) fn read(fields: &mut Fields<'_>, folder: &Path) -> Store {
         let or =
             |path: Option<String>, default: &str| place(folder, path.as_deref().unwrap_or(default));
         match kind {
-            "embedded" => Store::Embedded { path: or(path, "data") },
+            "file" => Store::File { path: or(path, "apisix.yaml") },
             "etcd" => Store::Etcd {
                 endpoints: endpoints.unwrap_or_default(),
                 prefix: prefix.unwrap_or_else(|| "/apisix".into()),
             },
             "api" => Store::Api,
-            _ => Store::File { path: or(path, "apisix.yaml") },
+            _ => Store::Embedded { path: or(path, "data") },
         }
+    })
+}
+
+/// The history of accepted changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// The folder that it is kept in; the embedded store keeps it with its resources.
+    pub path: PathBuf,
+    /// Revisions that are kept; the oldest go first.
+    pub keep: usize,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        History { path: PathBuf::from("data"), keep: 10_000 }
+    }
+}
+
+pub(super) fn read_history(fields: &mut Fields<'_>, folder: &Path) -> History {
+    fields.section("history", |fields| {
+        let mut history = History::default();
+        let path = fields.text("path");
+        history.path = match path {
+            Some(path) => place(folder, &path),
+            None => place(folder, "data"),
+        };
+        fields.count("keep", &mut history.keep, 1, 10_000_000);
+        history
     })
 }
 

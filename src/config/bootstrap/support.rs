@@ -28,7 +28,7 @@ pub fn unsupported(bootstrap: &Bootstrap) -> Vec<Problem> {
             add(line, at("proxy_protocol"), reason.into());
         }
     }
-    if !matches!(bootstrap.store, Store::File { .. }) {
+    if matches!(bootstrap.store, Store::Etcd { .. }) {
         let reason =
             format!("a store of kind {} is not in this version yet", bootstrap.store.kind());
         add(bootstrap.source.store, "store.kind".into(), reason);

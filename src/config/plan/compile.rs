@@ -2,6 +2,7 @@
 //! before.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -139,16 +140,21 @@ impl Compiler {
         let (undo, changes) = resources.edit(edits);
         // A service that names another upstream now is among the changes itself.
         let touched = Touched::of(&changes, &resources, &resources, &self.users);
-        let plan = self.compile(&resources, &changes, &touched);
-        let result = match plan {
-            Ok(plan) => Ok((plan, undo)),
-            Err(errors) => {
+        // Whatever becomes of it, the resources come back.
+        let compile = AssertUnwindSafe(|| self.compile(&resources, &changes, &touched));
+        let result = match catch_unwind(compile) {
+            Ok(Ok(plan)) => Ok(Ok((plan, undo))),
+            Ok(Err(errors)) => {
                 resources.edit(undo);
-                Err(errors)
+                Ok(Err(errors))
+            }
+            Err(panic) => {
+                resources.edit(undo);
+                Err(panic)
             }
         };
         self.resources = resources;
-        result
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     fn compile(
