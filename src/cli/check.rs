@@ -59,6 +59,11 @@ fn check(options: &CheckOptions) -> Problems {
     }
     let plugins =
         bootstrap.plugins.as_ref().map_or_else(|| REGISTRY.clone(), |names| REGISTRY.only(names));
+    if let (Store::Embedded { path }, true) = (&bootstrap.store, files.is_empty())
+        && let Err(found) = stored(path, &bootstrap, &plugins)
+    {
+        problems.append(found);
+    }
     for file in files {
         if let Err(found) = resources(&file, &bootstrap, &plugins) {
             problems.append(found);
@@ -94,8 +99,9 @@ mod tests {
     fn both_kinds_of_files() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        std::fs::write(path("r.yaml"), "shards: none\nstore: { path: a.yaml }\n").unwrap();
-        std::fs::write(path("ok.yaml"), "store: { path: a.yaml }\n").unwrap();
+        std::fs::write(path("r.yaml"), "shards: none\nstore: { kind: file, path: a.yaml }\n")
+            .unwrap();
+        std::fs::write(path("ok.yaml"), "store: { kind: file, path: a.yaml }\n").unwrap();
         std::fs::write(path("a.yaml"), "routes:\n  - { uri: 5, plugins: {} }\n#END\n").unwrap();
         std::fs::write(path("b.json"), "{\"protos\": [{\"id\": 1}]}").unwrap();
         let told = |config: &str, resources: &[&str]| {

@@ -15,6 +15,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
+use super::bootstrap::DataEncryption;
 use super::schema::Kind;
 
 /// The keys that APISIX ships: the second is the one of its older versions.
@@ -46,6 +47,11 @@ impl Encryption {
             keys = DEFAULT_KEYRING.iter().filter_map(|k| k.as_bytes().try_into().ok()).collect();
         }
         Encryption { keys, fields }
+    }
+
+    /// As the bootstrap file says it.
+    pub fn configured(settings: &DataEncryption, fields: EncryptedFields) -> Encryption {
+        Encryption::new(&settings.keyring, settings.enable_encrypt_fields.then_some(fields))
     }
 
     /// Whether the key that encrypts is one that everybody knows.

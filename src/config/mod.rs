@@ -26,6 +26,7 @@ mod scalar;
 pub mod schema;
 mod semantics;
 pub mod store;
+pub mod stored;
 mod values;
 mod yaml;
 

@@ -156,7 +156,7 @@ mod tests {
                 json!({"uri": "/a", "upstream": {"type": "roundrobin", "nodes": nodes}}),
                 "",
             ),
-            ("routes/1", json!({"id": "2", "uri": "/a"}), "wrong route id"),
+            ("routes/1", json!({"id": "2", "uri": "/a", "plugins": {}}), "wrong route id"),
             (
                 "routes/1",
                 json!({"uri": 5}),
@@ -195,7 +195,7 @@ mod tests {
             ),
             (
                 "routes/1",
-                json!({"uri": "/", "vars": [["a"]]}),
+                json!({"uri": "/", "plugins": {}, "vars": [["a"]]}),
                 "failed to validate the 'vars' expression: ",
             ),
             ("upstreams/1", json!({"type": "chash", "nodes": nodes}), "missing key"),

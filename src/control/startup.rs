@@ -14,7 +14,7 @@ use crate::config::bootstrap::{
     AdminKey, Bootstrap, Engine, Level, LogFormat as FormatSetting, LogTarget, Role, Shards,
     Source, Store,
 };
-use crate::config::encryption::{EncryptedFields, Encryption};
+use crate::config::encryption::Encryption;
 use crate::config::plan::Ingredients;
 use crate::config::resources::Route;
 use crate::config::store::{self, Local};
@@ -127,14 +127,8 @@ pub(super) fn configuration(
             Local::in_memory(keep)
         })?,
     };
-    let registry = ingredients.plugins.clone();
-    let fields = move |plugin: &str| -> &'static [&'static str] {
-        registry.get(plugin).map_or(&[], |kind| kind.schemas().encrypt_fields)
-    };
-    let settings = &bootstrap.data_encryption;
-    let fields: Option<EncryptedFields> =
-        if settings.enable_encrypt_fields { Some(Box::new(fields)) } else { None };
-    let encryption = Encryption::new(&settings.keyring, fields);
+    let fields = ingredients.plugins.encrypted_fields();
+    let encryption = Encryption::configured(&bootstrap.data_encryption, fields);
     if encryption.is_well_known() && !matches!(bootstrap.store, Store::File { .. }) {
         error_log::warn(
             "control",

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use serde_json::{Value, json};
 
 use super::{BuildCx, ConfigError, PluginKind, Registry, Scope};
+use crate::config::encryption::EncryptedFields;
 use crate::config::schema::{Kind, Schema, Violation};
 use crate::config::{FieldCheck, PluginCheck, PluginScope, join, resource};
 use crate::limit::LimitTable;
@@ -45,6 +46,14 @@ impl PluginCheck for Registry {
         });
         let first = || violations.first().map(|(at, reason)| resource::sentence(at, reason));
         told.or_else(first)
+    }
+}
+
+impl Registry {
+    /// The fields of each plugin that are stored encrypted.
+    pub fn encrypted_fields(&self) -> EncryptedFields {
+        let registry = self.clone();
+        Box::new(move |name| registry.get(name).map_or(&[], |kind| kind.schemas().encrypt_fields))
     }
 }
 

@@ -314,8 +314,13 @@ fn guarded<T, E: Into<redb::Error>>(
             error @ (redb::Error::Corrupted(_) | redb::Error::RepairAborted) => {
                 damaged(error.to_string())
             }
-            // Shorter than it says it is.
-            redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            // Not a database at all, or shorter than it says it is.
+            redb::Error::Io(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
+                ) =>
+            {
                 damaged(error.to_string())
             }
             error => StoreError::Unavailable(format!("{place}: {error}")),

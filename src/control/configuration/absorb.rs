@@ -1,7 +1,6 @@
 //! Resources that are there already: in the gateway's own database at its start, or from others in
 //! a shared store. Nobody waits for an answer: what is wrong is told in the log and left out.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -12,7 +11,8 @@ use crate::config::history::Author;
 use crate::config::plan::Plan;
 use crate::config::schema::Kind;
 use crate::config::store::{Push, Record, Replaced};
-use crate::config::{Checks, Edits, Resource, resource};
+use crate::config::stored::Stored;
+use crate::config::{Checks, Edits, Resource};
 use crate::plugin::field_checks;
 use crate::telemetry::error_log;
 
@@ -74,41 +74,12 @@ impl Configuration {
     fn lenient_edits(&mut self, differences: &[Difference], after: &Entries) -> Edits {
         let fields = field_checks();
         let checks = Checks { plugins: &self.plugins, fields: &fields };
-        let mut edits = Edits::new();
-        let mut consumers = BTreeSet::new();
-        let mut wrong = Vec::new();
-        for (key, _, entry) in differences {
-            let Some(entry) = entry else {
-                match key.owner() {
-                    Some(owner) => _ = consumers.insert(Arc::from(owner)),
-                    None => edits.push((key.clone(), self.absent(key))),
-                }
-                continue;
-            };
-            let mut value = entry.value.clone();
-            self.encryption.decrypt(key.kind, &mut value);
-            let checked = resource::check(key, &value, &checks);
-            match (checked, key.kind, key.owner()) {
-                (Err(reason), ..) => wrong.push((key.clone(), reason)),
-                (Ok(()), Kind::Consumer, _) => _ = consumers.insert(key.id.clone()),
-                (Ok(()), _, Some(owner)) => _ = consumers.insert(Arc::from(owner)),
-                (Ok(()), kind, None) => match Resource::of(kind, &value) {
-                    Ok(resource) => edits.push((key.clone(), Some(resource))),
-                    Err(reason) => wrong.push((key.clone(), reason)),
-                },
-            }
-        }
-        for username in consumers {
-            let key = Key::new(Kind::Consumer, username);
-            // Its credentials may be here before it.
-            if !after.contains(Kind::Consumer, &key.id) {
-                continue;
-            }
-            let sound = |key: &Key, value: &Value| resource::check(key, value, &checks).is_ok();
-            match self.consumer(&key, after, &sound) {
-                Ok(resource) => edits.push((key, Some(resource))),
-                Err(reason) => wrong.push((key, reason)),
-            }
+        let encryption = &self.encryption;
+        let stored = Stored { entries: after, encryption, checks: &checks };
+        let changed = differences.iter().map(|(key, _, after)| (key.clone(), after.clone()));
+        let (mut edits, wrong) = stored.edits(changed);
+        for (key, resource) in edits.iter_mut().filter(|(_, resource)| resource.is_none()) {
+            *resource = self.absent(key);
         }
         wrong.into_iter().for_each(|(key, reason)| self.left_out(&key, &reason));
         edits
@@ -144,29 +115,6 @@ impl Configuration {
     pub(super) fn absent(&self, key: &Key) -> Option<Resource> {
         let is_demo = key.kind == Kind::Route && *key.id == *super::DEMO_ID;
         self.demo.clone().filter(|_| is_demo)
-    }
-
-    /// A consumer with those of its credentials that are sound.
-    pub(super) fn consumer(
-        &self,
-        key: &Key,
-        entries: &Entries,
-        sound: &dyn Fn(&Key, &Value) -> bool,
-    ) -> Result<Resource, String> {
-        let plain = |kind: Kind, value: &Value| {
-            let mut value = value.clone();
-            self.encryption.decrypt(kind, &mut value);
-            value
-        };
-        let consumer = entries.at(key).map(|entry| plain(key.kind, &entry.value));
-        let consumer = consumer.ok_or_else(|| "there is no such consumer".to_owned())?;
-        let credentials: Vec<Value> = entries
-            .credentials(&key.id)
-            .map(|(id, entry)| (id, plain(Kind::Credential, &entry.value)))
-            .filter(|(id, value)| sound(&Key::new(Kind::Credential, (*id).clone()), value))
-            .map(|(_, value)| value)
-            .collect();
-        Resource::consumer(&consumer, &credentials)
     }
 
     fn left_out(&mut self, key: &Key, reason: &str) {

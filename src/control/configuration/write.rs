@@ -12,6 +12,7 @@ use crate::config::history::Revision;
 use crate::config::plan::CompileError;
 use crate::config::schema::Kind;
 use crate::config::store::{Record, Replaced, StoreError};
+use crate::config::stored::Stored;
 use crate::config::{Checks, Edits, Resource, resource};
 use crate::control::editor::{Change, Job, Refused, Written};
 use crate::plugin::field_checks;
@@ -160,10 +161,11 @@ impl Configuration {
             let Some(value) = value.as_ref().filter(|_| after.at(key).is_some()) else { continue };
             resource::check_references(key, value, &after).map_err(Refused::Invalid)?;
         }
+        let stored = Stored { entries: &after, encryption: &self.encryption, checks: &checks };
         for username in consumers {
             let key = Key::new(Kind::Consumer, username);
             if after.contains(Kind::Consumer, &key.id) {
-                let consumer = self.consumer(&key, &after, &|_, _| true);
+                let consumer = stored.consumer(&key);
                 edits.push((key, Some(consumer.map_err(Refused::Invalid)?)));
             }
         }
