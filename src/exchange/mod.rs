@@ -17,6 +17,6 @@ pub(crate) mod testing;
 mod turn;
 mod upgrade;
 
-pub use proxy::{Leased, Nodes, Place};
+pub use proxy::{Leased, Nodes, Place, Target};
 pub(crate) use select::{First, first};
 pub use serve::{refuse, serve};

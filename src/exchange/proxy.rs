@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -42,6 +41,21 @@ pub struct Leased<U, P> {
     pub place: P,
 }
 
+/// Where a request goes, as far as a connection has to know.
+#[derive(Clone, Copy)]
+pub struct Target<'t> {
+    /// The upstream: protocol, bounds of its pool, TLS.
+    pub upstream: &'t Upstream,
+    /// The endpoint of it that was picked.
+    pub endpoint: &'t Endpoint,
+    /// The request's authority: with `pass_host: pass`, the name that TLS asks for.
+    pub authority: &'t [u8],
+    /// Bounds of waits.
+    pub timeouts: &'t NodeTimeouts,
+    /// Connections that have served are passed over.
+    pub fresh: bool,
+}
+
 /// The way to nodes: pools of connections on a shard, synthetic ones in tests.
 #[allow(async_fn_in_trait)] // one thread: no future here is ever Send
 pub trait Nodes {
@@ -50,14 +64,8 @@ pub trait Nodes {
     /// Takes a stream back that can serve again.
     type Place: Place<Self::Stream>;
 
-    /// A connection from the pool, or a new one; with `fresh`, always a new one.
-    async fn lease(
-        &self,
-        upstream: &Upstream,
-        timeouts: &NodeTimeouts,
-        address: SocketAddr,
-        fresh: bool,
-    ) -> Result<Leased<Self::Stream, Self::Place>, Fault>;
+    /// A connection from the pool, a stream of one, or a new one.
+    async fn lease(&self, target: Target<'_>) -> Result<Leased<Self::Stream, Self::Place>, Fault>;
 }
 
 /// A place among the connections to a node, taken until it is dropped.
@@ -194,12 +202,19 @@ impl Attempt<'_> {
         cx: &mut Cx<'_>,
     ) -> Result<(), Fault> {
         let _in_flight = self.upstream.balancer.acquire(self.node);
-        let address = self.endpoint().address;
         let timeouts = match cx.upstream {
             Some(_) => &self.upstream.timeouts,
             None => &self.route.timeouts,
         };
-        let leased = nodes.lease(self.upstream, timeouts, address, self.fresh).await?;
+        let leased = nodes
+            .lease(Target {
+                upstream: self.upstream,
+                endpoint: self.endpoint(),
+                authority: request.head.authority(),
+                timeouts,
+                fresh: self.fresh,
+            })
+            .await?;
         let Leased { stream, reused, place } = leased;
         let opened = cx.shard.now();
         let head = &*request.head;
