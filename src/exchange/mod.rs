@@ -14,6 +14,7 @@ mod select;
 mod serve;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tunnel;
 mod turn;
 mod upgrade;
 

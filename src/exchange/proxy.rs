@@ -17,6 +17,7 @@ use super::phases::{self, Chains};
 use super::pump::{self, Moved};
 use super::select::both;
 use super::serve::Request;
+use super::tunnel::tunnel;
 use super::turn::Turns;
 use super::{First, first, forward, upgrade};
 use crate::config::plan::{NodeTimeouts, Route, Upstream};
@@ -284,7 +285,13 @@ impl Attempt<'_> {
             Answered::Switched => match &mut request.body {
                 RequestBody::Stream(body) => {
                     // Boxed: a tunnel is rare, and its room would be every request's.
-                    let tunnel = Box::pin(pump::tunnel(body, &mut up, &mut down, client));
+                    let tunnel = Box::pin(tunnel(
+                        body,
+                        &mut up,
+                        &mut down,
+                        client,
+                        cx.shard.connections.drained(),
+                    ));
                     let moved = tunnel.await;
                     cx.outcome.request_bytes = moved.up.bytes;
                     cx.outcome.response_bytes = moved.down.bytes;
