@@ -67,6 +67,7 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         limits: Arc::default(),
         buffered_body: bootstrap.limits.buffered_body,
         attributes: bootstrap.plugin_attr.clone(),
+        tls: crate::tls::TlsSettings::default(),
     };
     let demo_route = demo.as_ref().map(|(_, address)| demo_route(*address));
     let mut configuration = Configuration::new(store, ingredients, demo_route);

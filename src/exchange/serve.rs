@@ -17,6 +17,7 @@ use crate::plugin::{Chain, Cx, Direction, Reply, ReplyBody, Verdict};
 use crate::route::Subject;
 use crate::shard::Shard;
 use crate::telemetry::error_log;
+use crate::tls::check_request;
 
 /// Serves one exchange: matches a route, runs its plugins, proxies or answers, logs. `Err` only
 /// where the connection cannot go on; what went wrong is logged and counted already.
@@ -76,6 +77,7 @@ async fn run<R: Receive, S: Respond>(
     cx: &mut Cx<'_>,
     merged: &mut Merged,
 ) -> Result<(), Fault> {
+    check_request(&cx.plan.tls, cx.connection, request.head)?;
     check_length(request.head, cx.shard.settings.limits.request_body)?;
     match before_proxy(request, cx, merged).await? {
         Verdict::Next => {

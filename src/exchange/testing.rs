@@ -53,6 +53,7 @@ impl Gateway {
             limits: Arc::new(LimitTable::with_sets(64)),
             buffered_body: 1024,
             attributes: Map::new(),
+            tls: crate::tls::TlsSettings::default(),
         });
         let plan = compile(&mut compiler, resources)?;
         let settings = Settings {

@@ -95,7 +95,6 @@ limits: { request_body: 10MiB, connections: 500, requests_per_connection: 1000 }
     assert_eq!(
         refused,
         [
-            "r.yaml:6: listeners[1].protocol: protocol https is not served by this version",
             "r.yaml:6: listeners[1].http3: protocol http3 is not served by this version",
             "r.yaml:7: listeners[2].protocol: protocol tcp is not served by this version",
             "r.yaml:7: listeners[2].tls: tls is not served by this version",

@@ -14,6 +14,7 @@ use crate::config::schema::Kind;
 use crate::config::{Changes, Problem, Problems, Resources};
 use crate::limit::LimitTable;
 use crate::plugin::{ConfigError, Registry as PluginRegistry};
+use crate::tls::{TlsCompiler, TlsPolicy, TlsSettings, TlsTable};
 use crate::upstream::node::{Question, Resolved};
 use crate::upstream::registry::Registry as EndpointRegistry;
 
@@ -62,17 +63,22 @@ pub struct Ingredients {
     pub buffered_body: usize,
     /// `plugin_attr` of the bootstrap file.
     pub attributes: Map<String, Value>,
+    /// What TLS is compiled with.
+    pub tls: TlsSettings,
 }
 
 /// Compiles plans, one after the other.
 pub struct Compiler {
     ingredients: Ingredients,
+    tls: TlsCompiler,
     endpoints: EndpointRegistry,
     answers: Answers,
     resources: Resources,
     routes: HashMap<Arc<str>, Compiled>,
     /// Upstreams by id, and those inside routes and services by `route/ID` and `service/ID`.
     upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+    /// Ssl objects that are shown to clients.
+    policies: HashMap<Arc<str>, Arc<TlsPolicy>>,
     users: Users,
     plan: Arc<Plan>,
 }
@@ -81,12 +87,14 @@ impl Compiler {
     /// A compiler whose plan is empty.
     pub fn new(ingredients: Ingredients) -> Compiler {
         Compiler {
+            tls: TlsCompiler::new(ingredients.tls.clone()),
             ingredients,
             endpoints: EndpointRegistry::new(),
             answers: Answers::new(),
             resources: Resources::default(),
             routes: HashMap::new(),
             upstreams: HashMap::new(),
+            policies: HashMap::new(),
             users: Users::new(),
             plan: Arc::default(),
         }
@@ -131,7 +139,14 @@ impl Compiler {
     }
 
     fn draft<'c>(&'c self, resources: &'c Resources) -> Draft<'c> {
-        Draft::new(&self.ingredients, &self.endpoints, &self.answers, resources, &self.upstreams)
+        Draft::new(super::draft::Known {
+            ingredients: &self.ingredients,
+            tls: &self.tls,
+            endpoints: &self.endpoints,
+            answers: &self.answers,
+            resources,
+            compiled: &self.upstreams,
+        })
     }
 
     /// Takes the addresses of a name; the plan that has them, where one is needed.
@@ -200,6 +215,17 @@ impl Compiler {
         }
         if let Some(global) = drafted.global {
             plan.global = Arc::new(global);
+        }
+        if !drafted.policies.is_empty() {
+            for (id, policy) in drafted.policies {
+                match policy {
+                    Some(policy) => _ = self.policies.insert(id, policy),
+                    None => _ = self.policies.remove(&id),
+                }
+            }
+            let ssls = resources.ssls.iter();
+            let policies = ssls.filter_map(|ssl| self.policies.get(&ssl.id));
+            plan.tls = Arc::new(TlsTable::new(policies));
         }
         self.plan = Arc::new(plan);
         Ok(self.plan.clone())

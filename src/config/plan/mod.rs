@@ -18,6 +18,7 @@ pub use upstream::{HashKey, Keepalive, NodeTimeouts, Upstream};
 
 use crate::plugin::Chain;
 use crate::route::RouteTable;
+use crate::tls::TlsTable;
 
 /// All that a shard needs to serve.
 #[derive(Clone, Default)]
@@ -32,4 +33,6 @@ pub struct Plan {
     pub consumers: Arc<Consumers>,
     /// Upstreams by their id, for plugins that choose one.
     pub upstreams: Arc<BTreeMap<String, Arc<Upstream>>>,
+    /// What TLS handshakes are held with.
+    pub tls: Arc<TlsTable>,
 }

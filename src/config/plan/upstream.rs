@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use ringgate_core::check_value;
 
+use super::draft::Known;
 use crate::config::resources::{self, BalancerType, HashOn, PassHost, UpstreamScheme};
 use crate::plugin::ConfigError;
 use crate::route::{Subject, Template, Variable};
+use crate::tls::UpstreamTls;
 use crate::upstream::balancer::Balancer;
 use crate::upstream::endpoint::{Endpoint, expand};
 use crate::upstream::health::Checks;
 use crate::upstream::node::{Node, Question, Resolved};
-use crate::upstream::registry::Registry;
 
 /// Addresses that names resolved to.
 pub(super) type Answers = HashMap<Question, Arc<[Resolved]>>;
@@ -26,6 +27,8 @@ pub struct Upstream {
     pub id: Arc<str>,
     /// The protocol that nodes speak.
     pub scheme: UpstreamScheme,
+    /// TLS with its nodes, where the scheme has it.
+    pub tls: Option<Arc<UpstreamTls>>,
     /// Chooses a node.
     pub balancer: Balancer,
     /// What `chash` hashes on.
@@ -122,19 +125,21 @@ impl HashKey {
 }
 
 impl Upstream {
-    /// Compiles an upstream. `answers` are the addresses known so far of names among its nodes.
-    pub fn compile(
+    /// Compiles an upstream.
+    pub(super) fn compile(
         id: Arc<str>,
         raw: &resources::Upstream,
-        answers: &Answers,
-        registry: &Registry,
+        known: Known<'_>,
     ) -> Result<Upstream, ConfigError> {
-        if raw.scheme != UpstreamScheme::Http {
-            return Err(ConfigError::at("scheme", "only http is served by this version"));
+        use UpstreamScheme as S;
+        if let S::Tcp | S::Udp | S::Tls | S::Kafka | S::H3 = raw.scheme {
+            let reason = "only http, https, grpc, grpcs, h2c and h2 are served by this version";
+            return Err(ConfigError::at("scheme", reason));
         }
+        let (answers, registry) = (known.answers, known.endpoints);
         let nodes = Self::nodes(raw)?;
-        let known = |question: &Question| answers.get(question).map(|answers| &**answers);
-        let endpoints = expand(&id, &nodes, known, registry).endpoints;
+        let answered = |question: &Question| answers.get(question).map(|answers| &**answers);
+        let endpoints = expand(&id, &nodes, answered, registry).endpoints;
         let weighted = endpoints.iter().filter(|endpoint| endpoint.weight > 0).count() as u32;
         let checks = raw.checks.as_ref().map(Checks::parse).transpose();
         let checks = checks.map_err(|error| ConfigError::at("checks", error.0))?.map(Arc::new);
@@ -147,6 +152,7 @@ impl Upstream {
         let seconds = Duration::from_secs_f64;
         Ok(Upstream {
             scheme: raw.scheme,
+            tls: known.tls.upstream(raw, known.resources)?,
             balancer: Balancer::new(raw.kind, &id, endpoints, checks.as_deref(), registry),
             hash,
             pass_host: raw.pass_host,

@@ -48,6 +48,14 @@ pub(super) fn ssl() -> Value {
         },
         "ringgate": closed(json!({
             "early_data": {"description": "whether 0-RTT is taken", "type": "boolean"},
+            "ocsp_response": {
+                "description": "OCSP response that is stapled to cert, DER in Base64",
+                "type": "string", "maxLength": 65_536,
+            },
+            "ocsp_responses": {
+                "description": "OCSP responses that are stapled to certs",
+                "type": "array", "items": {"type": "string", "maxLength": 65_536},
+            },
         })),
     }));
     let mut schema = closed(without(properties, &["name"]));
