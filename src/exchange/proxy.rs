@@ -49,8 +49,8 @@ pub struct Target<'t> {
     pub upstream: &'t Upstream,
     /// The endpoint of it that was picked.
     pub endpoint: &'t Endpoint,
-    /// The request's authority: with `pass_host: pass`, the name that TLS asks for.
-    pub authority: &'t [u8],
+    /// The request, as the node gets it.
+    pub head: &'t RequestHead,
     /// Bounds of waits.
     pub timeouts: &'t NodeTimeouts,
     /// Connections that have served are passed over.
@@ -211,7 +211,7 @@ impl Attempt<'_> {
             .lease(Target {
                 upstream: self.upstream,
                 endpoint: self.endpoint(),
-                authority: request.head.authority(),
+                head: &*request.head,
                 timeouts,
                 fresh: self.fresh,
             })

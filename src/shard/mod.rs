@@ -1,13 +1,16 @@
 //! A shard: one pinned thread with its ring, listeners, connections and pools. It shares nothing
 //! with other shards but what ARCHITECTURE.md lists.
 
+mod accept;
 mod connections;
 mod http;
 mod merged;
 mod message;
+mod node;
 mod nodes;
 mod observe;
 mod plan;
+mod tls;
 #[cfg(test)]
 mod tests;
 mod worker;

@@ -11,12 +11,11 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use core_affinity::CoreId;
-use ringgate_core::Scheme;
-use ringgate_http1::server::Settings as ConnectionSettings;
 use ringgate_io::mailbox::Sender;
 use ringgate_io::{EngineChoice, EngineSpec, Listener};
 
-use super::{Message, PlanSlot, Settings, Shard, ShardStatus, http};
+use super::http::Terms;
+use super::{Message, PlanSlot, Settings, Shard, ShardStatus, accept};
 use crate::config::plan::Plan;
 use crate::listener::{ListenerSet, Origin};
 use crate::telemetry::access_log::{AccessLog, BLOCK_AFTER};
@@ -41,8 +40,8 @@ pub struct ShardSpec {
     pub engine: EngineChoice,
     /// CPU of each shard; [`None`]: wherever the kernel puts it.
     pub cpus: Vec<Option<usize>>,
-    /// The listening sockets.
-    pub listeners: Vec<ListenerSet>,
+    /// The listening sockets, and how TLS is terminated on each; [`None`]: there is none.
+    pub listeners: Vec<(ListenerSet, Option<TlsListener>)>,
     /// The plan in force; set before it is posted.
     pub plan: ArcSwap<Plan>,
     /// Where plans go that no request needs any more.
@@ -125,8 +124,8 @@ impl Worker {
     }
 
     /// The listening sockets.
-    pub fn listeners(&self) -> &[ListenerSet] {
-        &self.spec.listeners
+    pub fn listeners(&self) -> impl Iterator<Item = &ListenerSet> {
+        self.spec.listeners.iter().map(|(sockets, _)| sockets)
     }
 
     /// The plan in force.
@@ -224,7 +223,7 @@ impl Supervised {
         let sockets = spec
             .listeners
             .iter()
-            .map(|set| Ok((set.for_shard(self.index)?, set.origin == Origin::Bound)))
+            .map(|(set, _)| Ok((set.for_shard(self.index)?, set.origin == Origin::Bound)))
             .collect::<io::Result<Vec<(TcpListener, bool)>>>()?;
         ringgate_io::run(spec.engine, &EngineSpec::default(), |engine| {
             let engine = engine.clone();
