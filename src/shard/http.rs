@@ -80,7 +80,7 @@ async fn connection(
     shard.metrics.add(Counter::ConnectionsAccepted, 1);
     let info = Rc::new(ConnectionInfo { peer, local, tls: None, id: open.id() });
     let (reader, writer) = stream.into_split();
-    let mut connection = ServerConnection::new(reader, writer, settings, info);
+    let mut connection = ServerConnection::new(reader, writer, settings, info.clone());
     let mut drained = pin!(shard.connections.idle_grace());
     loop {
         let next = match first(connection.next(), drained.as_mut()).await {
@@ -92,7 +92,9 @@ async fn connection(
             Ok(Some(exchange)) => Box::pin(serve(shard, &shard.nodes, exchange)).await,
             Ok(None) => break,
             Err(fault) => {
-                refuse(shard, &fault, &mut connection.refuse(), peer).await;
+                let line = connection.refused_line().to_vec();
+                // Boxed like the usual way.
+                Box::pin(refuse(shard, &fault, &mut connection.refuse(), &info, &line)).await;
                 Err(fault)
             }
         };

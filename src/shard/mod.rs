@@ -8,6 +8,7 @@ mod message;
 mod nodes;
 mod observe;
 mod plan;
+mod refused;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -26,6 +27,7 @@ pub use connections::Connections;
 pub use message::{Message, ShardStatus};
 pub use nodes::PooledNodes;
 pub use plan::PlanSlot;
+pub use refused::Refused;
 pub use worker::{AccessLogMaker, ShardHandle, ShardSpec, Worker};
 
 use crate::config::plan::{Consumer, Plan, Route, Upstream};
