@@ -404,8 +404,12 @@ impl Attempt<'_> {
         {
             let mut cx = turns.take().await;
             if let Some(max) = chains.buffers(Direction::Response) {
-                let whole = Box::pin(collect(down, max, Code::UpstreamInvalid));
-                cx.response_body = Some(whole.await?);
+                // Boxed with the watch for the client, which hears nothing meanwhile.
+                let whole = collect(down, max, Code::UpstreamInvalid);
+                cx.response_body = match Box::pin(first(whole, client.gone())).await {
+                    First::Left(whole) => Some(whole?),
+                    First::Right(()) => return Err(client_gone()),
+                };
             }
             // For variables; no head has gone yet, so a failure takes it back.
             cx.outcome.status = head.status;

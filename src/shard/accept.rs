@@ -1,7 +1,6 @@
 //! Accepts connections, and serves each in a task of its own.
 
 use std::net::Shutdown;
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,12 +20,7 @@ const LAST_ACCEPTS: Duration = Duration::from_millis(20);
 
 /// Accepts connections until the shard drains. Then further ones are refused where the socket is
 /// this process's own (`own`); an inherited one stays as it is, for who comes next.
-pub(super) async fn accept(
-    shard: Rc<Shard>,
-    listener: Listener,
-    own: bool,
-    terms: Rc<Terms>,
-) {
+pub(super) async fn accept(shard: Rc<Shard>, listener: Listener, own: bool, terms: Rc<Terms>) {
     let listener = Rc::new(listener);
     let _listening = shard.connections.listening();
     {

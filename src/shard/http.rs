@@ -5,10 +5,11 @@ use std::rc::Rc;
 
 use ringgate_core::{Chunk, ConnectionInfo, Fault, ReadIo, Scheme, WriteIo};
 use ringgate_http1::ServerConnection;
+use ringgate_http1::server::Settings as Http1Settings;
 use ringgate_http2::Incoming;
 use ringgate_http2::server::Settings as Http2Settings;
 
-use super::{Http1Settings, Settings, Shard};
+use super::{Settings, Shard};
 use crate::exchange::{First, first, refuse, serve};
 use crate::telemetry::error_log;
 use crate::tls::TlsListener;
@@ -61,7 +62,9 @@ pub(super) async fn http1<R: ReadIo + 'static, W: WriteIo + 'static>(
             Ok(Some(exchange)) => Box::pin(serve(shard, &shard.nodes, exchange)).await,
             Ok(None) => break,
             Err(fault) => {
-                refuse(shard, &fault, &mut connection.refuse(), info.peer).await;
+                let line = connection.refused_line().to_vec();
+                // Boxed like the usual way.
+                Box::pin(refuse(shard, &fault, &mut connection.refuse(), &info, &line)).await;
                 Err(fault)
             }
         };
@@ -90,7 +93,7 @@ pub(super) async fn http2<R: ReadIo + 'static, W: WriteIo + 'static>(
 ) {
     let peer = info.peer;
     let accepted =
-        ringgate_http2::accept(reader, writer, received, terms.http2.clone(), info).await;
+        ringgate_http2::accept(reader, writer, received, terms.http2.clone(), info.clone()).await;
     let mut connection = match accepted {
         Ok(connection) => connection,
         Err(fault) => return ended(shard, &fault, peer),
@@ -109,7 +112,7 @@ pub(super) async fn http2<R: ReadIo + 'static, W: WriteIo + 'static>(
                 }
             },
         };
-        let shard = shard.clone();
+        let (shard, info) = (shard.clone(), info.clone());
         match next {
             // A task of its own, which begins on the next turn: what is reset at once never
             // reaches a node.
@@ -118,7 +121,9 @@ pub(super) async fn http2<R: ReadIo + 'static, W: WriteIo + 'static>(
                 let _ = serve(&shard, &shard.nodes, exchange).await;
             }),
             Ok(Some(Incoming::Refused { fault, mut client })) => {
-                ringgate_io::spawn(async move { refuse(&shard, &fault, &mut client, peer).await });
+                ringgate_io::spawn(async move {
+                    refuse(&shard, &fault, &mut client, &info, b"").await;
+                });
             }
             Ok(None) => break,
             Err(fault) => {

@@ -10,9 +10,10 @@ mod node;
 mod nodes;
 mod observe;
 mod plan;
-mod tls;
+mod refused;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod worker;
 
 use std::any::{Any, TypeId};
@@ -29,6 +30,7 @@ pub use connections::Connections;
 pub use message::{Message, ShardStatus};
 pub use nodes::PooledNodes;
 pub use plan::PlanSlot;
+pub use refused::Refused;
 pub use worker::{AccessLogMaker, ShardHandle, ShardSpec, Worker};
 
 use crate::config::plan::{Consumer, Plan, Route, Upstream};

@@ -88,7 +88,7 @@ impl WriteIo for NodeWriter {
 }
 
 /// A connection that serves one request at a time.
-pub type Http1Connection = ClientConnection<NodeReader, NodeWriter>;
+pub(super) type Http1Connection = ClientConnection<NodeReader, NodeWriter>;
 
 /// A way to send one request.
 pub enum NodeStream {

@@ -189,10 +189,8 @@ impl PooledNodes {
         let http2 = matches!(pool.connections, Connections::Http2(..));
         let tls = pool.tls.clone().zip(name);
         let opened = self.connect(within, target.endpoint.address, tls, http2).await;
-        self.metrics.add(
-            if opened.is_ok() { Counter::UpstreamOpened } else { Counter::UpstreamFailed },
-            1,
-        );
+        self.metrics
+            .add(if opened.is_ok() { Counter::UpstreamOpened } else { Counter::UpstreamFailed }, 1);
         opened
     }
 
@@ -229,7 +227,8 @@ impl PooledNodes {
                 }
             };
             // Whatever happens from here on, the place is free again unless a connection takes it.
-            let mut place = PooledPlace::Http1 { pool: Some(pool.clone()), keep, requests: 0 };
+            let mut place =
+                PooledPlace(Taken::Http1 { pool: Some(pool.clone()), keep, requests: 0 });
             match grant {
                 Grant::Reused(pooled) => {
                     let mut stream = pooled.connection;
@@ -237,7 +236,7 @@ impl PooledNodes {
                         continue;
                     }
                     stream.set_settings(self.http1_settings(timeouts));
-                    if let PooledPlace::Http1 { requests, .. } = &mut place {
+                    if let Taken::Http1 { requests, .. } = &mut place.0 {
                         *requests = pooled.requests;
                     }
                     self.metrics.add(Counter::UpstreamReused, 1);
@@ -280,7 +279,7 @@ impl PooledNodes {
             }
         };
         let stream = handle.stream(self.waits(target.timeouts));
-        let (reused, place) = (handle.is_reused(), PooledPlace::Http2(pool.clone()));
+        let (reused, place) = (handle.is_reused(), PooledPlace(Taken::Http2(pool.clone())));
         Ok(Leased { stream: NodeStream::Http2(stream), reused, place })
     }
 
@@ -344,7 +343,9 @@ fn is_exhausted(error: &std::io::Error) -> bool {
 }
 
 /// A place among the connections to a node, taken while one request is under way.
-pub enum PooledPlace {
+pub struct PooledPlace(Taken);
+
+enum Taken {
     /// Of a connection that is the request's alone.
     Http1 {
         /// Gone once the connection is back.
@@ -360,7 +361,7 @@ pub enum PooledPlace {
 
 impl Place<NodeStream> for PooledPlace {
     fn give_back(mut self, stream: NodeStream) {
-        if let PooledPlace::Http1 { pool, keep, requests } = &mut self
+        if let Taken::Http1 { pool, keep, requests } = &mut self.0
             && let NodeStream::Http1(connection) = stream
             && let Some(pool) = pool.take()
             && let Connections::Http1(pool) = &pool.connections
@@ -372,15 +373,15 @@ impl Place<NodeStream> for PooledPlace {
 
 impl Drop for PooledPlace {
     fn drop(&mut self) {
-        match self {
-            PooledPlace::Http1 { pool, .. } => {
+        match &mut self.0 {
+            Taken::Http1 { pool, .. } => {
                 if let Some(pool) = pool.take()
                     && let Connections::Http1(pool) = &pool.connections
                 {
                     pool.closed();
                 }
             }
-            PooledPlace::Http2(pool) => {
+            Taken::Http2(pool) => {
                 if let Connections::Http2(pool, _) = &pool.connections {
                     pool.ended();
                 }

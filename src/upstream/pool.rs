@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use super::waiting::Queue;
 pub use super::waiting::Full;
+use super::waiting::Queue;
 
 /// Bounds of a pool, a shard's share of what is configured for the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,12 @@ pub struct Pool<C> {
 impl<C> Pool<C> {
     /// An empty pool.
     pub fn new(limits: PoolLimits) -> Pool<C> {
-        Pool { limits, idle: RefCell::default(), open: Cell::new(0), waiting: Queue::new(limits.waiting) }
+        Pool {
+            limits,
+            idle: RefCell::default(),
+            open: Cell::new(0),
+            waiting: Queue::new(limits.waiting),
+        }
     }
 
     /// Connections, idle and in use.
