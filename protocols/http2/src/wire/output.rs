@@ -76,8 +76,9 @@ impl Output {
         if self.outbox.borrow().is_resting() {
             return;
         }
-        if let Some(sending) = &mut *self.sending.borrow_mut() {
-            let _ = sending.as_mut().poll(cx);
+        let mut sending = self.sending.borrow_mut();
+        if sending.as_mut().is_some_and(|this| this.as_mut().poll(cx).is_ready()) {
+            *sending = None;
         }
     }
 

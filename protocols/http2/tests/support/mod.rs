@@ -1,0 +1,8 @@
+//! What the tests share: a client that speaks raw frames ([`raw`], [`hpack`]; they depend on the
+//! standard library only), and servers on a port of their own ([`server`]).
+
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test file uses its part
+
+pub mod hpack;
+pub mod raw;
+pub mod server;
