@@ -171,7 +171,11 @@ async fn send<W: WriteIo>(mut writer: W, within: Duration, outbox: Rc<RefCell<Ou
                     }
                 }
             }
-            Task::Shutdown => writer.shutdown().await,
+            Task::Shutdown => match writer.shutdown().await {
+                // The peer closed before: it has what it wanted.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+                shut => shut,
+            },
         };
         outbox.borrow_mut().end = Some(end);
         return;

@@ -76,7 +76,10 @@ where
         let handle = handle.clone();
         async move {
             let result = connection(stream, settings, move |exchange| handle(exchange)).await;
-            ends.lock().unwrap().push(result.map_err(|fault| fault.code));
+            ends.lock().unwrap().push(result.map_err(|fault| {
+                println!("a connection ended: {fault}");
+                fault.code
+            }));
         }
     })
 }
