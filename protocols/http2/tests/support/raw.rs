@@ -218,15 +218,26 @@ impl<S: Read + Write> RawClient<S> {
         self.frame(kind::SETTINGS, flag::NONE, 0, payload);
     }
 
-    /// Sends a head in one frame of literals.
+    /// Sends a head of literals, in as many frames as it needs.
     pub fn headers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         &mut self,
         stream: u32,
         fields: &[(N, V)],
         end: bool,
     ) {
-        let flags = flag::END_HEADERS | if end { flag::END_STREAM } else { 0 };
-        self.frame(kind::HEADERS, flags, stream, hpack::block(fields));
+        let ends = if end { flag::END_STREAM } else { 0 };
+        self.block(stream, &hpack::block(fields), ends, 16 * 1024);
+    }
+
+    /// Sends a header block in pieces of at most `piece` bytes.
+    pub fn block(&mut self, stream: u32, block: &[u8], flags: u8, piece: usize) {
+        let mut pieces = block.chunks(piece).peekable();
+        let first = pieces.next().unwrap_or_default();
+        let ends = |last: bool| if last { flag::END_HEADERS } else { 0 };
+        self.frame(kind::HEADERS, flags | ends(pieces.peek().is_none()), stream, first);
+        while let Some(piece) = pieces.next() {
+            self.frame(kind::CONTINUATION, ends(pieces.peek().is_none()), stream, piece);
+        }
     }
 
     /// Sends a request for `path`, with more fields; the body follows, or not.
