@@ -83,6 +83,7 @@ fn of_reason(reason: Reason) -> Fault {
         }
         reason => Fault::new(Code::UpstreamClosed, format!("node reset the stream: {reason}")),
     }
+    .on_stream()
 }
 
 fn misuse(what: &str, stop: &Stop) -> Fault {

@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use h2::client::SendRequest;
-use ringgate_core::{Code, Fault, Retry};
+use ringgate_core::{Code, Fault, Retry, Scope};
 
 use crate::monitor::Monitor;
 use crate::payload::Payload;
@@ -133,7 +133,11 @@ impl State {
                 let detail = format!("node went away before it took the stream ({})", fault.detail);
                 Fault::new(Code::UpstreamRefused, detail).retry(Retry::Yes)
             }
-            _ if fault.retry == Retry::No && self.has_served() => {
+            // A node that resets a stream has seen it; one that closes may not have.
+            _ if fault.scope == Scope::Connection
+                && fault.retry == Retry::No
+                && self.has_served() =>
+            {
                 fault.retry(Retry::ReusedConnection)
             }
             _ => fault,

@@ -45,6 +45,10 @@ pub(crate) fn request<B>(
     } else {
         head.set_method(method);
     }
+    // Which of the two it is, the connection says.
+    if request.uri().scheme().is_some_and(|s| *s != UriScheme::HTTP && *s != UriScheme::HTTPS) {
+        return Err(refused(Code::BadRequest, ":scheme"));
+    }
     set_target(&mut head, request.uri(), limits.request_line.saturating_sub(method.len()))?;
     let named = authority_of(request)?;
     head.set_authority(named);

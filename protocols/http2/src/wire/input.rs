@@ -28,6 +28,12 @@ struct Inbox {
     end: Option<io::Result<()>>,
 }
 
+impl Inbox {
+    fn is_wanting(&self) -> bool {
+        self.bytes.is_none() && self.end.is_none()
+    }
+}
+
 /// The receiving half.
 pub(crate) struct Input {
     inbox: Rc<RefCell<Inbox>>,
@@ -53,11 +59,12 @@ impl Input {
         cx: &mut Context<'_>,
         take: impl FnOnce(&[u8]) -> usize,
     ) -> Poll<io::Result<usize>> {
-        if self.inbox.borrow().bytes.is_none()
-            && let Some(receiving) = &mut *self.receiving.borrow_mut()
-        {
-            // Whether it has ended shows in the inbox.
-            let _ = receiving.as_mut().poll(cx);
+        if self.inbox.borrow().is_wanting() {
+            let mut receiving = self.receiving.borrow_mut();
+            let ended = receiving.as_mut().is_some_and(|this| this.as_mut().poll(cx).is_ready());
+            if ended {
+                *receiving = None;
+            }
         }
         let mut inbox = self.inbox.borrow_mut();
         if let Some(bytes) = &mut inbox.bytes {
@@ -87,7 +94,7 @@ async fn receive<R: ReadIo>(mut reader: R, inbox: Rc<RefCell<Inbox>>) {
     let mut size = SMALL;
     loop {
         // Whoever reads polls this again when it needs more.
-        poll_fn(|_| match inbox.borrow().bytes.is_none() {
+        poll_fn(|_| match inbox.borrow().is_wanting() {
             true => Poll::Ready(()),
             false => Poll::Pending,
         })

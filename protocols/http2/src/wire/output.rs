@@ -76,8 +76,9 @@ impl Output {
         if self.outbox.borrow().is_resting() {
             return;
         }
-        if let Some(sending) = &mut *self.sending.borrow_mut() {
-            let _ = sending.as_mut().poll(cx);
+        let mut sending = self.sending.borrow_mut();
+        if sending.as_mut().is_some_and(|this| this.as_mut().poll(cx).is_ready()) {
+            *sending = None;
         }
     }
 
@@ -170,7 +171,11 @@ async fn send<W: WriteIo>(mut writer: W, within: Duration, outbox: Rc<RefCell<Ou
                     }
                 }
             }
-            Task::Shutdown => writer.shutdown().await,
+            Task::Shutdown => match writer.shutdown().await {
+                // The peer closed before: it has what it wanted.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+                shut => shut,
+            },
         };
         outbox.borrow_mut().end = Some(end);
         return;
