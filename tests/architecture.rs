@@ -183,9 +183,10 @@ fn crates_depend_downwards_only() {
         ("ringgate-core", &[][..]),
         ("ringgate-io", &["ringgate-core"]),
         ("ringgate-http1", &["ringgate-core"]),
-        ("ringgate-http2", &["ringgate-core"]),
+        ("ringgate-http2", &["ringgate-core", "ringgate-io"]),
         ("ringgate-grpc", &["ringgate-core"]),
         ("ringgate-tls", &["ringgate-core"]),
+        ("ringgate-websocket", &[]),
         ("ringgate-bench", &[]),
         (
             "ringgate",
@@ -196,6 +197,7 @@ fn crates_depend_downwards_only() {
                 "ringgate-http2",
                 "ringgate-io",
                 "ringgate-tls",
+                "ringgate-websocket",
             ],
         ),
         (
@@ -261,7 +263,9 @@ fn only_the_disk_tier_names_glommio() {
 
 #[test]
 fn tokio_runs_on_the_control_side_only() {
-    let beyond = |path: &str| !path.starts_with("src/control/");
+    // h2 asks for tokio's I/O traits; that no runtime comes with them is checked below.
+    let beyond =
+        |path: &str| !path.starts_with("src/control/") && !path.starts_with("protocols/http2/");
     let parts =
         ["runtime", "net", "time", "signal", "task", "io", "fs", "process", "spawn", "main"];
     let words: Vec<String> = parts.iter().map(|part| format!("tokio::{part}")).collect();
@@ -272,6 +276,12 @@ fn tokio_runs_on_the_control_side_only() {
         beyond,
         "no tokio runtime, reactor or timer outside src/control: a shard has none to run it on \
          (tokio::sync is fine):",
+    );
+    let runtime: Vec<&str> = words.iter().copied().filter(|word| *word != "tokio::io").collect();
+    forbid(
+        &runtime,
+        |path| path.starts_with("protocols/http2/"),
+        "protocols/http2 names tokio's I/O traits and nothing else of it:",
     );
 }
 

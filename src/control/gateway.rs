@@ -17,16 +17,17 @@ use super::dns::{self, DnsConfig, Resolver};
 use super::health::HealthChecks;
 use super::inspect::Gateway;
 use super::watch::Watcher;
-use super::{demo, startup};
+use super::{demo, startup, tickets};
 use crate::cli::RunOptions;
 use crate::config::Problems;
-use crate::config::bootstrap::{Bootstrap, unsupported};
+use crate::config::bootstrap::{Bootstrap, Protocol, unsupported};
 use crate::config::plan::Ingredients;
 use crate::disk::DiskTier;
 use crate::listener::{self, Inherited};
 use crate::shard::{ShardSpec, Worker};
 use crate::telemetry::error_log;
 use crate::telemetry::report::Reporter;
+use crate::tls::{TlsListener, TlsSettings};
 
 /// Series of plugins' metrics per metric, in the process.
 const SERIES: usize = 10_000;
@@ -63,7 +64,7 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         limits: Arc::default(),
         buffered_body: bootstrap.limits.buffered_body,
         attributes: bootstrap.plugin_attr.clone(),
-        tls: crate::tls::TlsSettings::default(),
+        tls: TlsSettings { tickets: Some(tickets::start()?), ..TlsSettings::default() },
     };
     let demo_route = demo.as_ref().map(|(_, address)| demo_route(*address));
     let parts = startup::configuration(&bootstrap, ingredients, demo_route)?;
@@ -83,7 +84,9 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         .listeners
         .iter()
         .map(|listener| {
+            let tls = (listener.protocol == Protocol::Https).then(|| TlsListener::of(listener));
             listener::open(listener.address, cpus.len(), &mut inherited)
+                .map(|sockets| (sockets, tls))
                 .map_err(|error| format!("listen on {}: {error}", listener.address))
         })
         .collect::<Result<Vec<_>, _>>()?;

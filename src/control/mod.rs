@@ -11,6 +11,7 @@ mod gateway;
 pub mod health;
 mod inspect;
 mod startup;
-pub mod watch;
+pub mod tickets;
+mod watch;
 
 pub use gateway::run;

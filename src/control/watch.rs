@@ -47,7 +47,7 @@ struct Watched {
 }
 
 /// Watches a set of files.
-pub struct Watcher {
+pub(super) struct Watcher {
     files: Vec<Watched>,
     /// `None` where the kernel does not tell.
     folders: Option<Folders>,
@@ -64,7 +64,7 @@ impl Watcher {
     ///
     /// # Errors
     /// With too many files.
-    pub fn new(files: impl IntoIterator<Item = PathBuf>) -> io::Result<Watcher> {
+    pub(super) fn new(files: impl IntoIterator<Item = PathBuf>) -> io::Result<Watcher> {
         let files: Vec<Watched> = files
             .into_iter()
             .map(|path| Watched { stamp: stamp(&path), path, written: false })
@@ -83,7 +83,7 @@ impl Watcher {
 
     /// Waits until files changed, and says which. A file that was removed is told of when it is
     /// back. May be dropped and called again without losing a change.
-    pub async fn changed(&mut self) -> Vec<PathBuf> {
+    pub(super) async fn changed(&mut self) -> Vec<PathBuf> {
         loop {
             if let Err(error) = self.stir().await {
                 self.fall_back(&error);

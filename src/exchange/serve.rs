@@ -1,10 +1,10 @@
 //! `serve`: the way of a request as a list of functions.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use ringgate_core::{
-    BodyLength, Code, Exchange, Fault, Frame, Receive, RequestHead, Respond, ResponseHead,
+    BodyLength, Code, ConnectionInfo, Exchange, Fault, Frame, Receive, RequestHead, Respond,
+    ResponseHead,
 };
 
 use super::body::{LocalBody, collect};
@@ -15,7 +15,7 @@ use super::turn::Turns;
 use super::{answer, client_address};
 use crate::plugin::{Chain, Cx, Direction, Reply, ReplyBody, Verdict};
 use crate::route::Subject;
-use crate::shard::Shard;
+use crate::shard::{Refused, Shard};
 use crate::telemetry::error_log;
 use crate::tls::check_request;
 
@@ -245,25 +245,40 @@ async fn fail<S: Respond>(
     }
 }
 
-/// Answers a request whose head could not be taken, where the client is still there to hear it.
+/// Answers a request whose head could not be taken, where the client is still there to hear it,
+/// and counts and logs it like any other. `line` is what came of its request line.
 pub async fn refuse<S: Respond>(
     shard: &Rc<Shard>,
     fault: &Fault,
     client: &mut S,
-    peer: SocketAddr,
+    connection: &ConnectionInfo,
+    line: &[u8],
 ) {
+    let started = shard.now();
     shard.metrics.fault(fault.code);
+    let peer = connection.peer;
     error_log::debug(
         "downstream",
         fault.code.name(),
         format_args!("{} (client {peer})", fault.detail),
     );
-    let Some(Reply { mut head, body: ReplyBody::Whole(body) }) = answer::reply(fault) else {
-        return;
-    };
-    shard.stamp(&mut head);
-    // Where the client has gone meanwhile, there is nothing left to do.
-    if client.head(head, false).await.is_ok() && client.send(Frame::Data(body)).await.is_ok() {
-        let _ = client.send(Frame::End).await;
+    let mut refused = Refused { connection, line, status: 499, sent: 0, fault: fault.code };
+    match answer::reply(fault) {
+        Some(Reply { mut head, body: ReplyBody::Whole(body) }) => {
+            refused.status = head.status;
+            let length = body.len() as u64;
+            shard.stamp(&mut head);
+            // Where the client has gone meanwhile, there is nothing left to do.
+            if client.head(head, false).await.is_ok()
+                && client.send(Frame::Data(body)).await.is_ok()
+                && client.send(Frame::End).await.is_ok()
+            {
+                refused.sent = length;
+            }
+        }
+        // Left in the middle of a head.
+        _ if !line.is_empty() => {}
+        _ => return,
     }
+    shard.observe_refused(&refused, shard.micros_since(started));
 }

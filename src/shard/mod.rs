@@ -1,15 +1,19 @@
 //! A shard: one pinned thread with its ring, listeners, connections and pools. It shares nothing
 //! with other shards but what ARCHITECTURE.md lists.
 
+mod accept;
 mod connections;
 mod http;
 mod merged;
 mod message;
+mod node;
 mod nodes;
 mod observe;
 mod plan;
+mod refused;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod worker;
 
 use std::any::{Any, TypeId};
@@ -26,6 +30,7 @@ pub use connections::Connections;
 pub use message::{Message, ShardStatus};
 pub use nodes::PooledNodes;
 pub use plan::PlanSlot;
+pub use refused::Refused;
 pub use worker::{AccessLogMaker, ShardHandle, ShardSpec, Worker};
 
 use crate::config::plan::{Consumer, Plan, Route, Upstream};

@@ -8,9 +8,10 @@ use std::sync::{Arc, Weak};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use regex::bytes::{Regex, RegexSet};
+use ringgate_tls::{TicketKeys, Tickets, prepare_client, prepare_server};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
-use rustls::server::{NoServerSessionStorage, ProducesTickets};
+use rustls::server::NoServerSessionStorage;
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
@@ -29,18 +30,11 @@ use crate::telemetry::error_log;
 /// Certificates between a client's and the trusted one, where `client.depth` says nothing.
 const DEPTH: u32 = 1;
 
-/// Where the keys of session tickets come from.
-pub trait TicketSource: Send + Sync {
-    /// Seals tickets for connections under a policy for clients' certificates, and opens no other
-    /// policy's: a session that began under one is never resumed under another.
-    fn ticketer(&self, policy: u64) -> Arc<dyn ProducesTickets>;
-}
-
 /// What TLS is compiled with, for the process's life.
 #[derive(Clone)]
 pub struct TlsSettings {
-    /// Keys of session tickets; [`None`]: no session is resumed.
-    pub tickets: Option<Arc<dyn TicketSource>>,
+    /// Keys of session tickets, the same for every shard; [`None`]: no session is resumed.
+    pub tickets: Option<Arc<TicketKeys>>,
     /// Variables that `$env://NAME` stands for.
     pub environment: fn(&str) -> Option<String>,
 }
@@ -169,8 +163,10 @@ impl TlsCompiler {
         // Sessions are in tickets, which every shard can open, and nowhere else.
         server.session_storage = Arc::new(NoServerSessionStorage {});
         if let Some(tickets) = &self.settings.tickets {
-            server.ticketer = tickets.ticketer(policy);
+            // What began under one policy for clients is never resumed under another.
+            server.ticketer = Arc::new(Tickets::new(tickets.clone(), policy.to_be_bytes()));
         }
+        prepare_server(&mut server);
         let names = ssl.sni.iter().chain(ssl.snis.iter().flatten());
         Ok(Some(Arc::new(TlsPolicy {
             id: id.clone(),
@@ -252,6 +248,7 @@ impl TlsCompiler {
                 .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(pair))),
         };
         config.alpn_protocols = vec![alpn.to_vec()];
+        prepare_client(&mut config);
         let shared =
             Arc::new(UpstreamTls { key: leading(&digest), config, hasher: self.hasher.clone() });
         let mut nodes = self.nodes.borrow_mut();

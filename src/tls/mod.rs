@@ -24,7 +24,7 @@ mod trust;
 mod verifier;
 
 pub use check::check_request;
-pub use compile::{TicketSource, TlsCompiler, TlsSettings};
+pub use compile::{TlsCompiler, TlsSettings};
 pub use nodes::{NodeName, UpstreamTls};
 pub use peer::client_certificate;
 pub use policy::{ClientPolicy, TlsPolicy};

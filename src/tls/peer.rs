@@ -4,57 +4,33 @@ use std::fmt::Write;
 use std::rc::Rc;
 
 use ringgate_core::{ClientCertificate, PeerCertificate, TlsInfo};
+use ringgate_tls::Handshake;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::{CipherSuite, CommonState, HandshakeKind, ProtocolVersion};
 use sha1::{Digest, Sha1};
 
 use super::certificates::parse;
 use super::name::rfc4514;
-use super::table::lower;
 use super::{TlsListener, TlsPolicy};
 
 impl TlsPolicy {
-    /// What a handshake held under this policy agreed on. `server_name` is the ClientHello's, not
-    /// the listener's `fallback_sni`; `state` is rustls's connection once it is no longer
-    /// handshaking. A client's certificate is verified here, on resumption too.
-    pub fn info(
-        &self,
-        server_name: Option<&str>,
-        listener: &TlsListener,
-        state: &CommonState,
-    ) -> TlsInfo {
+    /// What a handshake that was held under this policy agreed on. A client's certificate is
+    /// verified here, on resumption too.
+    pub fn info(&self, listener: &TlsListener, handshake: &Handshake) -> TlsInfo {
         TlsInfo {
-            server_name: server_name.map(|name| lower(name).into()),
-            version: match state.protocol_version() {
-                Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
-                _ => "TLSv1.2",
-            },
-            cipher: state.negotiated_cipher_suite().map_or("", |suite| cipher(suite.suite())),
-            resumed: state.handshake_kind() == Some(HandshakeKind::Resumed),
+            server_name: handshake.server_name.clone(),
+            version: handshake.version,
+            cipher: handshake.cipher,
+            resumed: handshake.resumed,
             policy: self.policy,
             ssl_ids: listener.ssl_ids.clone(),
-            client: client_certificate(self, state.peer_certificates()),
+            client: client_certificate(self, &handshake.peer_certificates),
         }
     }
 }
 
-/// The name that IANA gave it.
-fn cipher(suite: CipherSuite) -> &'static str {
-    match suite {
-        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
-        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
-        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
-        other => other.as_str().unwrap_or_default(),
-    }
-}
-
-/// What the certificates of a client are worth under a policy.
-pub fn client_certificate(
-    policy: &TlsPolicy,
-    chain: Option<&[CertificateDer<'_>]>,
-) -> ClientCertificate {
+/// What the certificates of a client, its own first, are worth under a policy.
+pub fn client_certificate(policy: &TlsPolicy, chain: &[CertificateDer<'_>]) -> ClientCertificate {
     let Some(client) = &policy.client else { return ClientCertificate::NotAsked };
-    let chain = chain.unwrap_or_default();
     let Some(leaf) = chain.first() else { return ClientCertificate::Missing };
     if let Err(reason) = client.authority.verify(chain, UnixTime::now()) {
         return ClientCertificate::Refused(reason);

@@ -7,6 +7,8 @@
 pub mod balancer;
 pub mod endpoint;
 pub mod health;
+pub mod multiplex;
 pub mod node;
 pub mod pool;
 pub mod registry;
+mod waiting;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Config, Gateway, Origin, RawClient, Resources, upstream};
+use crate::harness::{Config, Gateway, Origin, RawClient, Resources, SOON, eventually, upstream};
 use crate::support::{json_of, mirror, named, request, two_shards};
 
 /// A route with plugins.
@@ -361,4 +361,34 @@ fn plugins_that_are_not_enabled_are_unknown() {
     });
     limited.reload(&Resources::new().route(plugged("1", "/*", &node, json!({"cors": {}}))));
     assert_eq!(limited.get("/").get("access-control-allow-origin"), Some("*"));
+}
+
+/// A plugin waits for the whole answer, which never comes: a client that leaves meanwhile ends the
+/// node's work.
+#[test]
+fn a_client_that_leaves_while_an_answer_is_buffered_is_noticed() {
+    let node = Origin::start(|conversation| {
+        while let Some(head) = conversation.head()? {
+            conversation.record(head);
+            conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")?;
+            conversation.wait_for_end();
+        }
+        Ok(())
+    });
+    let rewrite = json!({"response-rewrite": {"filters": [{"regex": "a", "replace": "b"}]}});
+    let resources = Resources::new().route(plugged("1", "/*", &node, rewrite));
+    let gateway = two_shards(&resources);
+    for abort in [true, false] {
+        node.forget();
+        let mut client = gateway.client();
+        client.send(request("GET", "/", "Host: t\r\n"));
+        node.wait_for_requests(1);
+        std::thread::sleep(Duration::from_millis(50));
+        match abort {
+            true => client.abort(),
+            false => drop(client),
+        }
+        node.wait_for_open(0);
+    }
+    eventually(SOON, "two clients that left", || gateway.faults("client_gone") == 2);
 }

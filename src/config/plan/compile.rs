@@ -172,7 +172,8 @@ impl Compiler {
         if changed(&[Kind::GlobalRule, Kind::PluginMetadata]) {
             draft.global_rules();
         }
-        let drafted = draft.finish()?;
+        let mut drafted = draft.finish()?;
+        drafted.ssls = changed(&[Kind::Ssl]);
         self.commit(drafted, resources)
     }
 
@@ -254,7 +255,7 @@ impl Compiler {
         if let Some(global) = drafted.global {
             plan.global = Arc::new(global);
         }
-        if !drafted.policies.is_empty() {
+        if drafted.ssls {
             for (id, policy) in drafted.policies {
                 match policy {
                     Some(policy) => _ = self.policies.insert(id, policy),

@@ -33,6 +33,8 @@ pub(super) struct Drafted {
     pub(super) consumers: Option<Consumers>,
     pub(super) global: Option<Chain>,
     pub(super) policies: Vec<(Arc<str>, Option<Arc<TlsPolicy>>)>,
+    /// Ssl objects changed, if only their order.
+    pub(super) ssls: bool,
 }
 
 /// What a change is compiled with.
