@@ -57,8 +57,7 @@ fn check(options: &CheckOptions) -> Problems {
         // The default file may be missing: then there are no resources.
         files.extend(Some(path.clone()).filter(|path| path.exists()));
     }
-    let plugins =
-        bootstrap.plugins.as_ref().map_or_else(|| REGISTRY.clone(), |names| REGISTRY.only(names));
+    let plugins = enabled(&bootstrap);
     for file in files {
         if let Err(found) = resources(&file, &bootstrap, &plugins) {
             problems.append(found);
@@ -73,7 +72,17 @@ fn resources(file: &Path, bootstrap: &Bootstrap, plugins: &Registry) -> Result<(
     let checks = Checks { plugins, fields: &field_checks() };
     let text = config::read(file)?;
     let name = file.to_string_lossy();
-    let mut resources = ResourceFile::parse(&name, &text, &config::process_environment, &checks)?;
+    let resources = ResourceFile::parse(&name, &text, &config::process_environment, &checks)?;
+    compile(&name, resources, bootstrap, plugins).map(|_| ())
+}
+
+/// Compiles resources, and keeps the plan that came of it.
+pub(super) fn compile(
+    file: &str,
+    mut resources: Resources,
+    bootstrap: &Bootstrap,
+    plugins: &Registry,
+) -> Result<Compiler, Problems> {
     let changes = resources.diff(&Resources::default());
     let mut compiler = Compiler::new(Ingredients {
         plugins: plugins.clone(),
@@ -81,8 +90,15 @@ fn resources(file: &Path, bootstrap: &Bootstrap, plugins: &Registry) -> Result<(
         buffered_body: bootstrap.limits.buffered_body,
         attributes: bootstrap.plugin_attr.clone(),
     });
-    let compiled = compiler.apply(resources.clone(), &changes);
-    compiled.map_err(|errors| located(&name.into(), &resources, errors)).map(|_| ())
+    match compiler.apply(resources.clone(), &changes) {
+        Ok(_) => Ok(compiler),
+        Err(errors) => Err(located(&file.into(), &resources, errors)),
+    }
+}
+
+/// The plugins that a bootstrap file enables.
+pub(super) fn enabled(bootstrap: &Bootstrap) -> Registry {
+    bootstrap.plugins.as_ref().map_or_else(|| REGISTRY.clone(), |names| REGISTRY.only(names))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Commands. Each has a file of its own; help texts teach with examples.
 
+mod admin_client;
 mod check;
+mod explain;
 mod version;
 
 use std::io::Write;
@@ -41,6 +43,9 @@ enum Command {
     /// Tell every error of bootstrap and resource files, as `file:line: path: reason`
     #[command(after_help = check::EXAMPLES)]
     Check(check::CheckOptions),
+    /// Tell which route a request takes and why, its plugins and its node, without sending it
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::ExplainOptions),
     /// Tell the version, and what this machine offers
     #[command(after_help = version::EXAMPLES)]
     Version(version::VersionOptions),
@@ -80,6 +85,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(options) => run(options),
         Command::Check(options) => check::run(&options),
+        Command::Explain(options) => explain::run(&options),
         Command::Version(options) => version::run(&options),
     }
 }

@@ -16,7 +16,7 @@ use super::dns::{self, DnsConfig, Resolver};
 use super::health::HealthChecks;
 use super::inspect::Gateway;
 use super::watch::Watcher;
-use super::{demo, startup};
+use super::{demo, explain, startup};
 use crate::cli::RunOptions;
 use crate::config::Problems;
 use crate::config::bootstrap::{Bootstrap, unsupported};
@@ -121,8 +121,10 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         health: HealthChecks::new(startup::log_health),
         names: dns::Watcher::new(Arc::new(resolver), names, startup::log_names),
     });
+    let (questions, mut asked) = explain::desk();
     let gateway = Arc::new(Gateway {
         worker: worker.clone(),
+        questions,
         disk: disk.clone(),
         config: Arc::new(Mutex::new(configuration.state().clone())),
         draining: AtomicBool::new(false),
@@ -150,6 +152,9 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
                     disk.reopen();
                 }
                 reload(&mut configuration, &gateway);
+            }
+            Some(asked) = asked.recv() => {
+                asked.answer(|question| configuration.explain(question, &bootstrap.trusted_addresses));
             }
             Some(update) = resolved.recv() => {
                 configuration.resolved(update);

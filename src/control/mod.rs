@@ -5,6 +5,7 @@ pub mod admin;
 mod configuration;
 mod demo;
 pub mod dns;
+mod explain;
 mod gateway;
 pub mod health;
 mod inspect;

@@ -17,6 +17,7 @@ pub(crate) mod testing;
 mod turn;
 mod upgrade;
 
+pub(crate) use client_address::corrected;
 pub use proxy::{Leased, Nodes, Place};
 pub(crate) use select::{First, first};
 pub use serve::{refuse, serve};

@@ -7,6 +7,9 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
+use serde_json::Value;
+
+use super::expr::Failed;
 use super::spec::RouteSpec;
 use super::table::{Outcome, Rejection, RouteTable, host_key};
 use super::variable::{Subject, bare_host};
@@ -92,6 +95,17 @@ impl RouteSpec {
             return Verdict::Condition(Rejection::Method);
         }
         self.conditions(subject).map_or_else(Verdict::Condition, |()| Verdict::Matched)
+    }
+
+    /// The parts of `vars` that do not hold; `source` is the field as it was configured.
+    pub fn failing_vars(&self, source: &Value, subject: &Subject<'_>) -> Vec<Failed> {
+        self.vars.as_ref().map(|vars| vars.failing(source, subject)).unwrap_or_default()
+    }
+
+    /// The same of `filter_func`.
+    pub fn failing_filter(&self, source: &str, subject: &Subject<'_>) -> Vec<Failed> {
+        let source = serde_json::from_str(source).unwrap_or_default();
+        self.filter.as_ref().map(|filter| filter.failing(&source, subject)).unwrap_or_default()
     }
 
     fn host_matches(&self, subject: &Subject<'_>) -> bool {
