@@ -8,6 +8,7 @@ pub mod control;
 pub mod disk;
 pub mod exchange;
 pub mod explain;
+pub mod import;
 pub mod limit;
 pub mod listener;
 pub mod plugin;

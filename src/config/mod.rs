@@ -21,6 +21,7 @@ mod scalar;
 pub mod schema;
 mod semantics;
 pub mod store;
+mod toml;
 mod values;
 mod yaml;
 
