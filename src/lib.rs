@@ -7,6 +7,8 @@ pub mod config;
 pub mod control;
 pub mod disk;
 pub mod exchange;
+pub mod explain;
+pub mod import;
 pub mod limit;
 pub mod listener;
 pub mod plugin;

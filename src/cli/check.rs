@@ -10,13 +10,14 @@ use clap::Args;
 use crate::config::bootstrap::Store;
 use crate::config::plan::{Compiler, Ingredients, located};
 use crate::config::{self, Bootstrap, Checks, Problems, ResourceFile, Resources};
+use crate::explain::source;
 use crate::plugin::{Registry, field_checks};
 use crate::plugins::REGISTRY;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  ringgate check                             the bootstrap file in its place, and the resource
-                                             file that it names
+  ringgate check                             the bootstrap file in its place, and the
+                                             resources of the store that it names
   ringgate check -c edge.yaml routes.yaml    a bootstrap file, and a resource file instead
   ringgate check a.yaml b.json               resource files; each is checked by itself
 
@@ -57,12 +58,9 @@ fn check(options: &CheckOptions) -> Problems {
         // The default file may be missing: then there are no resources.
         files.extend(Some(path.clone()).filter(|path| path.exists()));
     }
-    let plugins =
-        bootstrap.plugins.as_ref().map_or_else(|| REGISTRY.clone(), |names| REGISTRY.only(names));
-    if let (Store::Embedded { path }, true) = (&bootstrap.store, files.is_empty())
-        && let Err(found) = stored(path, &bootstrap, &plugins)
-    {
-        problems.append(found);
+    let plugins = enabled(&bootstrap);
+    if let (Store::Embedded { .. }, true) = (&bootstrap.store, files.is_empty()) {
+        problems.append(stored(&bootstrap, &plugins));
     }
     for file in files {
         if let Err(found) = resources(&file, &bootstrap, &plugins) {
@@ -78,7 +76,31 @@ fn resources(file: &Path, bootstrap: &Bootstrap, plugins: &Registry) -> Result<(
     let checks = Checks { plugins, fields: &field_checks() };
     let text = config::read(file)?;
     let name = file.to_string_lossy();
-    let mut resources = ResourceFile::parse(&name, &text, &config::process_environment, &checks)?;
+    let resources = ResourceFile::parse(&name, &text, &config::process_environment, &checks)?;
+    compile(&name, resources, bootstrap, plugins).map(|_| ())
+}
+
+/// Everything that is wrong with the embedded store's resources, also while a gateway runs on it.
+fn stored(bootstrap: &Bootstrap, plugins: &Registry) -> Problems {
+    let checks = Checks { plugins, fields: &field_checks() };
+    let source = match source::load(bootstrap, plugins, &checks) {
+        Ok(source) => source,
+        Err(problems) => return problems,
+    };
+    let mut problems = source.left_out;
+    if let Err(found) = compile(&source.name, source.resources, bootstrap, plugins) {
+        problems.append(found);
+    }
+    problems
+}
+
+/// Compiles resources, and keeps the plan that came of it.
+pub(super) fn compile(
+    file: &str,
+    mut resources: Resources,
+    bootstrap: &Bootstrap,
+    plugins: &Registry,
+) -> Result<Compiler, Problems> {
     let changes = resources.diff(&Resources::default());
     let mut compiler = Compiler::new(Ingredients {
         plugins: plugins.clone(),
@@ -87,8 +109,15 @@ fn resources(file: &Path, bootstrap: &Bootstrap, plugins: &Registry) -> Result<(
         attributes: bootstrap.plugin_attr.clone(),
         tls: crate::tls::TlsSettings::default(),
     });
-    let compiled = compiler.apply(resources.clone(), &changes);
-    compiled.map_err(|errors| located(&name.into(), &resources, errors)).map(|_| ())
+    match compiler.apply(resources.clone(), &changes) {
+        Ok(_) => Ok(compiler),
+        Err(errors) => Err(located(&file.into(), &resources, errors)),
+    }
+}
+
+/// The plugins that a bootstrap file enables.
+pub(super) fn enabled(bootstrap: &Bootstrap) -> Registry {
+    bootstrap.plugins.as_ref().map_or_else(|| REGISTRY.clone(), |names| REGISTRY.only(names))
 }
 
 #[cfg(test)]

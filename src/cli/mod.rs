@@ -1,6 +1,9 @@
 //! Commands. Each has a file of its own; help texts teach with examples.
 
+mod admin_client;
 mod check;
+mod explain;
+mod import;
 mod version;
 
 use std::io::Write;
@@ -23,7 +26,8 @@ const WRONG_USE: u8 = 2;
                   ringgate run --demo                 try it in an empty folder\n  \
                   ringgate run -c conf/ringgate.yaml  run with a bootstrap file\n  \
                   ringgate check apisix.yaml          tell every error of a resource file\n\n\
-                  Exit codes: 0 fine, 1 invalid configuration or failed check, 2 wrong use.",
+                  Exit codes: 0 fine, 1 invalid configuration or failed check, 2 wrong use, 3 done \
+                  with losses.",
     version,
     subcommand_required = true,
     arg_required_else_help = true
@@ -41,6 +45,12 @@ enum Command {
     /// Tell every error of bootstrap and resource files, as `file:line: path: reason`
     #[command(after_help = check::EXAMPLES)]
     Check(check::CheckOptions),
+    /// Tell which route a request takes and why, its plugins and its node, without sending it
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::ExplainOptions),
+    /// Convert another gateway's configuration to a resource file; losses are told on stderr
+    #[command(after_help = import::EXAMPLES)]
+    Import(import::ImportOptions),
     /// Tell the version, and what this machine offers
     #[command(after_help = version::EXAMPLES)]
     Version(version::VersionOptions),
@@ -80,6 +90,8 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(options) => run(options),
         Command::Check(options) => check::run(&options),
+        Command::Explain(options) => explain::run(&options),
+        Command::Import(options) => import::run(&options),
         Command::Version(options) => version::run(&options),
     }
 }

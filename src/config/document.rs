@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::error::{Problem, Problems};
-use super::{env, json, yaml};
+use super::{env, json, toml, yaml};
 
 /// Bytes of a configuration file. Files are the operator's own; the bound keeps a wrong path (a
 /// core dump, a log) from being read into memory.
@@ -85,6 +85,21 @@ impl Document {
                 .map_err(|(line, reason)| fail((filled.line(line), reason)))?
         };
         Ok(Document { file: name, value, lines })
+    }
+
+    /// Parses TOML, as other gateways write it. Resource files are none.
+    pub fn parse_toml(file: &str, text: &str) -> Result<Document, Problems> {
+        let name: Arc<str> = file.into();
+        let parsed = match text.len() as u64 > FILE_BYTES_MAX {
+            true => Err((0, format!("larger than {} MiB", FILE_BYTES_MAX >> 20))),
+            false => toml::parse(text),
+        };
+        match parsed {
+            Ok((value, lines)) => Ok(Document { file: name, value, lines }),
+            Err((line, reason)) => {
+                Err(Problems::of(Problem { file: name, line, path: String::new(), reason }))
+            }
+        }
     }
 
     /// The line of the node that a JSON pointer names (or of its nearest parent that exists), and

@@ -27,6 +27,7 @@ pub mod schema;
 mod semantics;
 pub mod store;
 pub mod stored;
+mod toml;
 mod values;
 mod yaml;
 

@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -17,6 +18,7 @@ use super::admin::ConfigState;
 use super::configuration::Configuration;
 use super::dns;
 use super::editor::Job;
+use super::explain::Asked;
 use crate::config::store::Push;
 use crate::telemetry::error_log;
 
@@ -32,7 +34,16 @@ enum Change {
     Resolved(dns::Update),
     /// From others, through a shared store.
     Pushed(Push),
+    /// Nothing, but asks what is.
+    Explain(Asked),
     Write(Vec<Job>),
+}
+
+/// Questions about what is in force, which are answered between two changes.
+pub(super) struct Explained {
+    pub(super) asked: mpsc::Receiver<Asked>,
+    /// `trusted_addresses`
+    pub(super) trusted: Vec<IpNet>,
 }
 
 /// Writes that are stored together.
@@ -51,6 +62,7 @@ impl Changes {
     pub(super) fn start(
         mut configuration: Configuration,
         resolved: mpsc::Receiver<dns::Update>,
+        explained: Explained,
         state: Arc<Mutex<ConfigState>>,
     ) -> io::Result<Changes> {
         let reload = Arc::new(Notify::new());
@@ -64,6 +76,7 @@ impl Changes {
             reload: reload.clone(),
             pushes,
             queue,
+            explained,
             again: Vec::new(),
             ended,
             state,
@@ -87,6 +100,7 @@ struct Thread {
     reload: Arc<Notify>,
     pushes: mpsc::Receiver<Push>,
     queue: mpsc::Receiver<Job>,
+    explained: Explained,
     /// Writes that are to be tried again.
     again: Vec<Job>,
     ended: oneshot::Receiver<()>,
@@ -98,11 +112,12 @@ impl Thread {
         // For the tasks that follow a plan: they are the runtime's.
         let _inside = runtime.enter();
         while let Some(change) = runtime.block_on(self.next()) {
-            let configuration = &mut self.configuration;
+            let (configuration, trusted) = (&mut self.configuration, &self.explained.trusted);
             let done = catch_unwind(AssertUnwindSafe(|| match change {
                 Change::Reload => reload(configuration),
                 Change::Resolved(update) => configuration.resolved(update),
                 Change::Pushed(push) => configuration.pushed(push),
+                Change::Explain(asked) => asked.answer(|q| configuration.explain(q, trusted)),
                 Change::Write(jobs) => self.again = configuration.write(jobs),
             }));
             if let Err(panic) = done {
@@ -123,6 +138,7 @@ impl Thread {
             () = self.reload.notified() => Some(Change::Reload),
             Some(push) = self.pushes.recv() => Some(Change::Pushed(push)),
             Some(update) = self.resolved.recv() => Some(Change::Resolved(update)),
+            Some(asked) = self.explained.asked.recv() => Some(Change::Explain(asked)),
             () = tokio::time::sleep(AGAIN), if waits => {
                 Some(Change::Write(std::mem::take(&mut self.again)))
             }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ipnet::IpNet;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -21,6 +22,7 @@ use crate::config::{Checks, Problem, Problems, Resource, Resources};
 use crate::control::admin::ConfigState;
 use crate::control::dns;
 use crate::control::health::{HealthChecks, Target};
+use crate::explain::{Question, World, explain};
 use crate::plugin::{Registry, field_checks};
 use crate::shard::Worker;
 use crate::telemetry::error_log;
@@ -198,6 +200,18 @@ impl Configuration {
         if let Some(plan) = self.compiler.resolved(&update.question, update.addresses) {
             self.publish(&plan);
         }
+    }
+
+    /// Tells what would become of a request.
+    pub(super) fn explain(&self, question: &Question, trusted: &[IpNet]) -> Result<Value, String> {
+        let world = World {
+            plan: self.compiler.plan(),
+            resources: self.compiler.resources(),
+            plugins: &self.plugins,
+            trusted,
+            live: true,
+        };
+        explain(&world, question)
     }
 
     fn publish(&mut self, plan: &Arc<Plan>) {

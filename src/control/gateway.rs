@@ -11,13 +11,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch as watch_channel};
 
 use super::admin::{self, AdminState, Bounds, key};
-use super::changes::Changes;
+use super::changes::{Changes, Explained};
 use super::configuration::{Configuration, Running, demo_route};
 use super::dns::{self, DnsConfig, Resolver};
 use super::health::HealthChecks;
 use super::inspect::Gateway;
 use super::watch::Watcher;
-use super::{demo, startup, tickets};
+use super::{demo, explain, startup, tickets};
 use crate::cli::RunOptions;
 use crate::config::Problems;
 use crate::config::bootstrap::{Bootstrap, Protocol, unsupported};
@@ -123,14 +123,18 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         health: HealthChecks::new(startup::log_health),
         names: dns::Watcher::new(Arc::new(resolver), names, startup::log_names),
     });
+    let (questions, asked) = explain::desk();
     let gateway = Arc::new(Gateway {
         worker: worker.clone(),
+        questions,
         disk: disk.clone(),
         config: Arc::new(Mutex::new(configuration.state().clone())),
         draining: AtomicBool::new(false),
         started,
     });
-    let changes = Changes::start(configuration, resolved, gateway.config.clone())?;
+    let explained = Explained { asked, trusted: bootstrap.trusted_addresses.clone() };
+    let state = gateway.config.clone();
+    let changes = Changes::start(configuration, resolved, explained, state)?;
     let (end, ended) = watch_channel::channel(());
     let key_note = serve_admin(&bootstrap, gateway.clone(), &ended).await?;
     if let Some((listener, _)) = demo {

@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ringgate_io::EngineKind;
+use serde_json::Value;
 
 use super::admin::{ConfigState, Inspect, Later, ShardStatus, Status};
+use super::explain;
 use crate::disk::{Disk, DiskTier};
+use crate::explain::Question;
 use crate::shard::{Message, ShardHandle, Worker};
 use crate::telemetry::report::ProcessFacts;
 use crate::telemetry::{Snapshot, error_log};
@@ -21,6 +24,8 @@ pub(super) struct Gateway {
     pub(super) worker: Arc<Worker>,
     /// Its disk tier, where something is written.
     pub(super) disk: Option<Disk>,
+    /// Where questions about requests are answered.
+    pub(super) questions: explain::Questions,
     /// How its configuration is; kept up to date by the control side.
     pub(super) config: Arc<Mutex<ConfigState>>,
     /// Whether it is ending.
@@ -128,6 +133,10 @@ impl Inspect for Gateway {
                 disk_reason: self.disk.as_ref().and_then(Disk::reason).map(str::to_owned),
             }
         })
+    }
+
+    fn explain(&self, question: Question) -> Later<'_, Result<Value, String>> {
+        Box::pin(explain::ask(&self.questions, question))
     }
 
     /// The shards serve before there is a `Gateway` to ask; what is left is whether it ends.

@@ -7,6 +7,7 @@ mod configuration;
 mod demo;
 pub mod dns;
 pub mod editor;
+mod explain;
 mod gateway;
 pub mod health;
 mod inspect;

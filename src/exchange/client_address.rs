@@ -17,7 +17,7 @@ pub(super) fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
 /// Every proxy appends the address that it saw, so the list is read from its end: the first
 /// address that is not itself a trusted proxy is the client. What stands left of it anybody may
 /// have written.
-pub(super) fn corrected(
+pub(crate) fn corrected(
     trusted: &[IpNet],
     connection: &ConnectionInfo,
     head: &RequestHead,

@@ -18,6 +18,7 @@ mod tunnel;
 mod turn;
 mod upgrade;
 
+pub(crate) use client_address::corrected;
 pub use proxy::{Leased, Nodes, Place, Target};
 pub(crate) use select::{First, first};
 pub use serve::{refuse, serve};

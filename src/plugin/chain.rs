@@ -108,6 +108,13 @@ impl Instance {
     }
 }
 
+impl Instance {
+    /// Its place in the order: its kind's, or `_meta.priority`.
+    pub fn priority(&self) -> i32 {
+        self.priority
+    }
+}
+
 /// Plugins in the order in which they run.
 #[derive(Clone, Default)]
 pub struct Chain {

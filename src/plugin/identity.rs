@@ -11,6 +11,17 @@ const USERNAME: &[u8] = b"X-Consumer-Username";
 const CREDENTIAL: &[u8] = b"X-Credential-Identifier";
 const CUSTOM_ID: &[u8] = b"X-Consumer-Custom-ID";
 
+/// Who a request says that it is.
+#[derive(Clone, Copy)]
+pub enum Identity<'c> {
+    /// That is not this plugin's to say, or not from the request alone.
+    Unknown,
+    /// A consumer, and the credential that it showed.
+    Consumer(&'c Arc<Consumer>, Option<&'c Credential>),
+    /// Nobody: it is refused with this message.
+    Refused(&'static str),
+}
+
 /// Takes what only the gateway may say out of a client's request, in whatever spelling a node may
 /// read as the same name (`X_Consumer_Username`). Every plugin that authenticates does this before
 /// anything else, so that no client can say who it is.

@@ -27,11 +27,14 @@ use ringgate_core::{Fault, Frame, RequestHead, ResponseHead};
 use serde_json::Value;
 use smallvec::SmallVec;
 
+use crate::config::plan::Consumers;
+use crate::route::Subject;
+
 pub(crate) use chain::Phase;
 pub use chain::{Chain, Instance, Layer, Meta};
 pub use check::field_checks;
 pub use cx::{Cx, Outcome, Session};
-pub use identity::{attach_consumer, strip_identity};
+pub use identity::{Identity, attach_consumer, strip_identity};
 pub use reply::{Reply, ReplyBody, Source};
 pub use schema::{BuildCx, ConfigError, Registry, Schemas};
 pub use session::run_sessions;
@@ -198,6 +201,12 @@ pub trait Plugin: Send + Sync {
     /// A TCP, UDP or MQTT session begins.
     fn session<'a>(&'a self, session: &'a mut Session, cx: &'a mut Cx<'_>) -> Step<'a> {
         Step::Next
+    }
+
+    /// Who the request says that it is, where that can be told from the request and the plan alone.
+    /// For explanations: nothing is counted and nothing changes.
+    fn identify<'c>(&self, subject: &Subject<'_>, consumers: &'c Consumers) -> Identity<'c> {
+        Identity::Unknown
     }
 
     /// The exchange is over, whatever became of it.

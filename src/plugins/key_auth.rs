@@ -7,13 +7,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::text::without_argument;
+use crate::config::plan::{Consumers, Credential};
 use crate::plugin::{
-    BuildCx, ConfigError, Cx, Needs, Plugin, PluginKind, Reply, Schemas, Scope, Step,
+    BuildCx, ConfigError, Cx, Identity, Needs, Plugin, PluginKind, Reply, Schemas, Scope, Step,
     attach_consumer, strip_identity,
 };
-use crate::route::Variable;
+use crate::route::{Subject, Variable};
 
 const NAME: &str = "key-auth";
+const MISSING: &str = "Missing API key in request";
+const INVALID: &str = "Invalid API key in request";
+const UNKNOWN_ANONYMOUS: &str = "Invalid user authorization";
 
 /// The kind.
 pub(super) struct KeyAuth;
@@ -125,6 +129,26 @@ impl Compiled {
         reply
     }
 
+    /// The key that a request holds: where it was found, and whose it is.
+    #[inline]
+    fn presented<'c>(
+        &self,
+        subject: &Subject<'_>,
+        consumers: &'c Consumers,
+    ) -> Option<(Place, Option<&'c Credential>)> {
+        let headers = &subject.head.headers;
+        let from_header = match self.header_id {
+            Some(id) => headers.get(id),
+            None => headers.get_named(self.header.as_bytes()),
+        };
+        match from_header {
+            Some(key) => Some((Place::Header, consumers.find(NAME, key))),
+            None => {
+                self.argument.value(subject).map(|key| (Place::Query, consumers.find(NAME, &key)))
+            }
+        }
+    }
+
     fn hide(&self, rq: &mut RequestHead, place: Place) {
         match place {
             Place::Header => _ = rq.headers.remove(self.header.as_bytes()),
@@ -155,7 +179,7 @@ impl Compiled {
                 attach_consumer(rq, cx, consumer, None);
                 Step::Next
             }
-            None => Step::Reply(self.refuse("Invalid user authorization")),
+            None => Step::Reply(self.refuse(UNKNOWN_ANONYMOUS)),
         }
     }
 }
@@ -167,18 +191,8 @@ impl Plugin for Compiled {
 
     fn rewrite<'a>(&'a self, rq: &'a mut RequestHead, cx: &'a mut Cx<'_>) -> Step<'a> {
         strip_identity(rq);
-        let consumers = &cx.plan.consumers;
-        let from_header = match self.header_id {
-            Some(id) => rq.headers.get(id),
-            None => rq.headers.get_named(self.header.as_bytes()),
-        };
-        let presented = match from_header {
-            Some(key) => Some((Place::Header, consumers.find(NAME, key))),
-            None => self
-                .argument
-                .value(&cx.subject(rq))
-                .map(|key| (Place::Query, consumers.find(NAME, &key))),
-        };
+        let plan = cx.plan;
+        let presented = self.presented(&cx.subject(rq), &plan.consumers);
         match (presented, &self.anonymous) {
             (Some((place, Some(credential))), _) => {
                 if self.hide {
@@ -188,8 +202,22 @@ impl Plugin for Compiled {
                 Step::Next
             }
             (_, Some(name)) => self.anonymous(name, rq, cx),
-            (Some(_), None) => Step::Reply(self.refuse("Invalid API key in request")),
-            (None, None) => Step::Reply(self.refuse("Missing API key in request")),
+            (Some(_), None) => Step::Reply(self.refuse(INVALID)),
+            (None, None) => Step::Reply(self.refuse(MISSING)),
+        }
+    }
+
+    fn identify<'c>(&self, subject: &Subject<'_>, consumers: &'c Consumers) -> Identity<'c> {
+        match (self.presented(subject, consumers), &self.anonymous) {
+            (Some((_, Some(credential))), _) => {
+                Identity::Consumer(&credential.consumer, Some(credential))
+            }
+            (_, Some(name)) => match consumers.named(name) {
+                Some(consumer) => Identity::Consumer(consumer, None),
+                None => Identity::Refused(UNKNOWN_ANONYMOUS),
+            },
+            (Some(_), None) => Identity::Refused(INVALID),
+            (None, None) => Identity::Refused(MISSING),
         }
     }
 }

@@ -50,6 +50,75 @@ impl Expr {
     }
 }
 
+/// A part of an expression that does not hold, and what its variables are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failed {
+    /// As it was configured.
+    pub expression: Value,
+    /// The names of its variables and their values; [`None`]: the request has none.
+    pub values: Vec<(String, Option<String>)>,
+}
+
+impl Expr {
+    /// The parts because of which it does not hold: of parts that must all hold, the first; of
+    /// alternatives, each. `source` is what it was compiled from. Nothing where it holds.
+    pub fn failing(&self, source: &Value, subject: &Subject<'_>) -> Vec<Failed> {
+        let mut failed = Vec::new();
+        if !self.eval(subject) {
+            self.root.failing(source, subject, &mut failed);
+        }
+        failed
+    }
+}
+
+impl Node {
+    /// Of a node that does not hold. As deep as expressions nest.
+    fn failing(&self, source: &Value, subject: &Subject<'_>, failed: &mut Vec<Failed>) {
+        match self {
+            Node::Logic { any, reverse: false, nodes } => {
+                let parts = nodes.iter().zip(parts(source));
+                for (node, source) in parts.filter(|(node, _)| !node.holds(subject)) {
+                    node.failing(source, subject, failed);
+                    if !any {
+                        return;
+                    }
+                }
+            }
+            _ => {
+                let mut values = Vec::new();
+                self.values(source, subject, &mut values);
+                failed.push(Failed { expression: source.clone(), values });
+            }
+        }
+    }
+
+    fn values(
+        &self,
+        source: &Value,
+        subject: &Subject<'_>,
+        values: &mut Vec<(String, Option<String>)>,
+    ) {
+        match self {
+            Node::Compare { variable, .. } => {
+                let name = source.get(0).and_then(Value::as_str).unwrap_or_default();
+                let value = variable.value(subject);
+                let value = value.map(|value| String::from_utf8_lossy(&value).into_owned());
+                values.push((name.to_owned(), value));
+            }
+            Node::Logic { nodes, .. } => {
+                for (node, source) in nodes.iter().zip(parts(source)) {
+                    node.values(source, subject, values);
+                }
+            }
+        }
+    }
+}
+
+/// The parts of a list as they were compiled: without the operator that it may start with.
+fn parts(source: &Value) -> impl Iterator<Item = &Value> {
+    source.as_array().into_iter().flatten().skip_while(|part| part.is_string())
+}
+
 impl Node {
     fn holds(&self, subject: &Subject<'_>) -> bool {
         match self {

@@ -6,6 +6,7 @@
 //! variables, texts with variables in them, and `vars` expressions; plugins use them too.
 
 mod addresses;
+mod explain;
 mod expr;
 mod fields;
 mod fuzz;
@@ -21,7 +22,8 @@ mod tree;
 mod variable;
 
 pub use addresses::AddressSet;
-pub use expr::Expr;
+pub use explain::{Considered, Verdict};
+pub use expr::{Expr, Failed};
 #[doc(hidden)]
 pub use fuzz::{fuzz_expr, fuzz_path};
 pub use pattern::UriPattern;

@@ -66,6 +66,17 @@ impl UriPattern {
         &self.text
     }
 
+    /// How many of its bytes stand before the first parameter or star: of two URIs that match, the
+    /// one with more of them comes first.
+    pub fn literal(&self) -> usize {
+        self.literal
+    }
+
+    /// Whether it matches one path only.
+    pub fn is_exact(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// Under which key it is filed.
     pub(super) fn key(&self) -> (&[u8], Slot) {
         let slot = if self.rest.is_empty() { Slot::Exact } else { Slot::Prefix };
@@ -232,5 +243,13 @@ impl HostPattern {
         let key = name.iter().rev().copied().collect();
         let text = String::from_utf8(bare).map_err(|_| refuse())?;
         Ok(HostPattern { text: text.into(), key, slot })
+    }
+
+    /// Whether a request's host matches, given as it is filed. What a look-up in the table finds.
+    pub(super) fn matches(&self, key: &[u8]) -> bool {
+        match self.slot {
+            Slot::Exact => *self.key == *key,
+            Slot::Prefix => key.starts_with(&self.key),
+        }
     }
 }

@@ -118,8 +118,8 @@ pub struct RouteSpec {
     pub(super) hosts: Box<[HostPattern]>,
     pub(super) methods: Methods,
     addresses: Option<AddressSet>,
-    vars: Option<Expr>,
-    filter: Option<Expr>,
+    pub(super) vars: Option<Expr>,
+    pub(super) filter: Option<Expr>,
 }
 
 impl RouteSpec {

@@ -206,6 +206,19 @@ impl<T> RouteTable<T> {
     }
 }
 
+impl<T> RouteTable<T> {
+    /// Visits every place of every route, in no order that means anything.
+    pub(super) fn each_place<'t>(&'t self, visit: &mut dyn FnMut(&'t T, &'t RouteSpec)) {
+        let mut paths = |paths: &'t Paths<T>| {
+            paths.each_value(&mut |entries| {
+                entries.iter().for_each(|entry| visit(&entry.payload, &entry.spec));
+            });
+        };
+        self.hosts.each_value(&mut |host| paths(&host.paths));
+        paths(&self.any);
+    }
+}
+
 impl<T: Clone> RouteTable<T> {
     /// Adds a route. Nothing is added where it is refused.
     pub fn insert(&mut self, spec: &Arc<RouteSpec>, payload: T) -> Result<(), RouteError> {
@@ -349,7 +362,7 @@ fn walk_paths<'t, T, B>(
 
 /// A request's host as hosts are filed: lower case, backwards.
 #[inline]
-fn host_key(host: &[u8]) -> SmallVec<[u8; 64]> {
+pub(super) fn host_key(host: &[u8]) -> SmallVec<[u8; 64]> {
     let mut key = SmallVec::from_slice(host);
     key.reverse();
     key.make_ascii_lowercase();

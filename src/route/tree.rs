@@ -106,6 +106,17 @@ impl<V> Tree<V> {
         }
     }
 
+    /// Visits every value. As deep as keys are long; those are bounded where patterns are compiled.
+    pub(super) fn each_value<'t>(&'t self, visit: &mut dyn FnMut(&'t V)) {
+        fn below<'t, V>(node: &'t Node<V>, visit: &mut dyn FnMut(&'t V)) {
+            node.exact.iter().chain(&node.prefix).for_each(&mut *visit);
+            node.children.iter().for_each(|child| below(child, visit));
+        }
+        if let Some(root) = self.root.as_deref() {
+            below(root, visit);
+        }
+    }
+
     /// The value for exactly this key and slot.
     pub(super) fn get(&self, key: &[u8], slot: Slot) -> Option<&V> {
         let mut node = self.root.as_deref()?;

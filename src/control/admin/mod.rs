@@ -25,10 +25,11 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use crate::explain::Question;
 use crate::telemetry::Snapshot;
 use crate::telemetry::report::{ProcessFacts, Reporter};
 pub use guard::Peer;
@@ -54,6 +55,12 @@ pub trait Inspect: Send + Sync + 'static {
 
     /// The state of the gateway.
     fn status(&self) -> Later<'_, Status>;
+
+    /// What would become of a request; an error says what is wrong with the question.
+    fn explain(&self, question: Question) -> Later<'_, Result<Value, String>> {
+        let _ = question;
+        Box::pin(async { Err("there is no configuration to ask".into()) })
+    }
 
     /// Whether the process works at all; an error is the reason.
     fn healthy(&self) -> Result<(), String> {
@@ -93,6 +100,7 @@ async fn wrong_method() -> Response {
 pub fn admin_router(state: Arc<AdminState>) -> Router {
     let keyed = Router::new()
         .route("/ringgate/status", get(status::status))
+        .route("/ringgate/explain", post(super::explain::explain))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&state), guard::require_key));
     Router::new()
         .route("/ringgate/health", get(status::health))

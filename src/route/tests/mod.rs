@@ -1,5 +1,6 @@
 //! Tests of routing.
 
+mod explain;
 mod expr;
 mod oracle;
 mod pattern;

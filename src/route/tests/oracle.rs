@@ -86,7 +86,7 @@ fn host() -> impl Strategy<Value = &'static str> {
     proptest::sample::select(&["a.test", "b.a.test", "*.a.test", "*.test", "*test", "*"][..])
 }
 
-fn route() -> impl Strategy<Value = Value> {
+pub(super) fn route() -> impl Strategy<Value = Value> {
     (
         proptest::collection::vec(uri(), 1..3),
         proptest::collection::vec(host(), 0..3),
@@ -104,7 +104,7 @@ fn route() -> impl Strategy<Value = Value> {
         })
 }
 
-fn request() -> impl Strategy<Value = Request> {
+pub(super) fn request() -> impl Strategy<Value = Request> {
     let path = proptest::collection::vec("[ab]{1,2}", 0..5);
     let host =
         proptest::sample::select(vec!["a.test", "b.a.test", "c.b.a.test", "z.test", "z", ""]);
@@ -120,7 +120,7 @@ fn request() -> impl Strategy<Value = Request> {
     )
 }
 
-fn specs(routes: Vec<Value>) -> Vec<Arc<RouteSpec>> {
+pub(super) fn specs(routes: Vec<Value>) -> Vec<Arc<RouteSpec>> {
     let numbered = routes.into_iter().enumerate().map(|(id, mut route)| {
         route["id"] = json!(id);
         spec(route)
@@ -128,7 +128,7 @@ fn specs(routes: Vec<Value>) -> Vec<Arc<RouteSpec>> {
     numbered.collect()
 }
 
-fn build(specs: &[Arc<RouteSpec>]) -> RouteTable<String> {
+pub(super) fn build(specs: &[Arc<RouteSpec>]) -> RouteTable<String> {
     let mut table = RouteTable::new();
     for spec in specs {
         table.insert(spec, spec.id().to_owned()).unwrap();
@@ -136,7 +136,7 @@ fn build(specs: &[Arc<RouteSpec>]) -> RouteTable<String> {
     table
 }
 
-fn found<'t>(table: &'t RouteTable<String>, request: &Request) -> Option<&'t str> {
+pub(super) fn found<'t>(table: &'t RouteTable<String>, request: &Request) -> Option<&'t str> {
     table.find(&request.subject()).map(|found| found.payload.as_str())
 }
 

@@ -48,6 +48,11 @@ pub(super) fn observe(state: &EndpointState, latency: Duration, now: Instant) {
     state.latency.0.store(u64::from(next.to_bits()) | u64::from(now_ms) << 32, Relaxed);
 }
 
+/// The average as it has faded until now.
+pub(super) fn average(state: &EndpointState, now: Instant) -> Duration {
+    Duration::from_secs_f32(faded(state, millis(now)).0.max(0.0) / 1e6)
+}
+
 fn score(state: &EndpointState, weight: u32, now_ms: u32) -> f32 {
     let open = state.in_flight() as f32 + 1.0;
     (faded(state, now_ms).0 + FLOOR_US) * open / weight as f32

@@ -153,12 +153,48 @@ impl Balancer {
         tried: &Tried,
         now: Instant,
     ) -> Option<usize> {
-        let up = |i: usize| !self.checked || self.endpoints[i].state.is_up();
+        let up = |i: usize| self.is_up(i);
         if let Some(choice) = self.pick_among(shard, hash_key, tried, now, up) {
             return Some(choice);
         }
         let all_down = !self.groups.iter().any(|group| group.indexes().any(up));
         if all_down { self.pick_among(shard, hash_key, tried, now, |_| true) } else { None }
+    }
+
+    /// Whether an endpoint may be picked, as far as its health says.
+    #[inline]
+    pub fn is_up(&self, endpoint: usize) -> bool {
+        !self.checked || self.endpoints[endpoint].state.is_up()
+    }
+
+    /// Those of which [`Balancer::pick`] would choose one for a request that was sent nowhere yet.
+    pub fn eligible(&self) -> Vec<usize> {
+        let of = |up: &dyn Fn(usize) -> bool| {
+            let mut groups = self.groups.iter();
+            let serving = groups.find(|group| group.indexes().any(up));
+            serving.map(|group| group.indexes().filter(|i| up(*i)).collect::<Vec<_>>())
+        };
+        of(&|i| self.is_up(i)).or_else(|| of(&|_| true)).unwrap_or_default()
+    }
+
+    /// The endpoint that the next such request goes to, where that does not hang on what others do
+    /// meanwhile: there is one only, or the key decides. Moves nothing.
+    pub fn foresee(&self, hash_key: Option<&[u8]>) -> Option<usize> {
+        match (self.kind, &*self.eligible()) {
+            (_, [only]) => Some(*only),
+            // Its position is the key's; a shard has no part in it.
+            (BalancerType::Chash, _) => {
+                let mut shard = ShardBalancer::default();
+                self.pick(&mut shard, hash_key, &Tried::default(), Instant::now())
+            }
+            _ => None,
+        }
+    }
+
+    /// An endpoint's latency as `ewma` sees it now.
+    pub fn latency(&self, endpoint: usize) -> Duration {
+        let state = self.endpoints.get(endpoint).map(|endpoint| &*endpoint.state);
+        state.map_or(Duration::ZERO, |state| ewma::average(state, Instant::now()))
     }
 
     fn pick_among(

@@ -283,3 +283,34 @@ fn health_and_positions_survive_a_change_of_nodes() {
     let same = compile(BalancerType::RoundRobin, endpoints(&more, &registry), &registry);
     assert_eq!(same.fingerprint(), new.fingerprint());
 }
+
+/// What is foretold against what is picked, with nodes down and without, and nothing moves.
+#[test]
+fn what_is_foreseen_is_what_is_picked() {
+    use BalancerType::*;
+    for kind in [RoundRobin, Chash, LeastConn, Ewma] {
+        let balancer = weighted(kind, &[3, 1, 0, 2]);
+        for downs in [&[][..], &[0], &[0, 1], &[0, 1, 3]] {
+            downs.iter().for_each(|endpoint| down(&balancer, *endpoint));
+            let eligible = balancer.eligible();
+            let left = if downs.len() == 3 { vec![0, 1, 3] } else { eligible.clone() };
+            assert_eq!(eligible, left, "all that are down serve when none is up");
+            for key in 0..200u32 {
+                let key = key.to_string();
+                let foreseen = balancer.foresee(Some(key.as_bytes()));
+                let mut shard = ShardBalancer::default();
+                let (tried, now) = (Tried::default(), Instant::now());
+                let picked = balancer.pick(&mut shard, Some(key.as_bytes()), &tried, now).unwrap();
+                assert!(eligible.contains(&picked), "{kind:?} {downs:?}");
+                match foreseen {
+                    Some(foreseen) => assert_eq!(foreseen, picked, "{kind:?} {downs:?}"),
+                    None => assert!(kind != Chash && eligible.len() > 1),
+                }
+            }
+        }
+    }
+    let (cursor, balancer) = (Registry::new().cursor("u", 0), weighted(RoundRobin, &[1, 1]));
+    balancer.foresee(None);
+    balancer.eligible();
+    assert_eq!((cursor.take(0), balancer.groups[0].cursor.take(0)), (0, 0));
+}
