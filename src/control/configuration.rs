@@ -119,6 +119,18 @@ impl Configuration {
         &self.state
     }
 
+    /// The plan in force.
+    #[cfg(test)]
+    pub(super) fn plan(&self) -> &Arc<Plan> {
+        self.compiler.plan()
+    }
+
+    /// The resources in force.
+    #[cfg(test)]
+    pub(super) fn resources(&self) -> &Resources {
+        self.compiler.resources()
+    }
+
     /// Attaches what runs, and tells it of the plan in force.
     pub(super) fn attach(&mut self, running: Running) {
         self.running = Some(running);

@@ -14,6 +14,7 @@ use super::admin::{self, AdminState, Bounds, key};
 use super::changes::{Changes, Explained};
 use super::configuration::{Configuration, Running, demo_route};
 use super::dns::{self, DnsConfig, Resolver};
+use super::editor::Editor;
 use super::health::HealthChecks;
 use super::inspect::Gateway;
 use super::watch::Watcher;
@@ -132,11 +133,12 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         draining: AtomicBool::new(false),
         started,
     });
+    let editor = configuration.editor().clone();
     let explained = Explained { asked, trusted: bootstrap.trusted_addresses.clone() };
     let state = gateway.config.clone();
     let changes = Changes::start(configuration, resolved, explained, state)?;
     let (end, ended) = watch_channel::channel(());
-    let key_note = serve_admin(&bootstrap, gateway.clone(), &ended).await?;
+    let key_note = serve_admin(&bootstrap, gateway.clone(), editor, &ended).await?;
     if let Some((listener, _)) = demo {
         tokio::spawn(demo::serve(listener));
     }
@@ -178,6 +180,7 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
 async fn serve_admin(
     bootstrap: &Bootstrap,
     gateway: Arc<Gateway>,
+    editor: Editor,
     ended: &watch_channel::Receiver<()>,
 ) -> Result<String, StartError> {
     let (mut keys, mut allow, mut note) = (Vec::new(), Vec::new(), String::new());
@@ -200,8 +203,13 @@ async fn serve_admin(
             return Err("admin.tls is not served by this version".into());
         }
     }
-    let state =
-        Arc::new(AdminState { inspect: gateway, keys, allow, reporter: Reporter::new(SERIES) });
+    let state = Arc::new(AdminState {
+        inspect: gateway,
+        keys,
+        allow,
+        reporter: Reporter::new(SERIES),
+        editor,
+    });
     let mut addresses = Vec::new();
     if let Some(admin) = &bootstrap.admin {
         addresses.push((admin.address, admin::admin_router(state.clone())));

@@ -25,6 +25,7 @@ impl Explainer {
             limits: std::sync::Arc::default(),
             buffered_body: 1024,
             attributes: serde_json::Map::new(),
+            tls: crate::tls::TlsSettings::default(),
         });
         compiler.apply(parsed, &changes).expect("compiles");
         Explainer { compiler, trusted: vec!["10.0.0.0/8".parse().unwrap()] }

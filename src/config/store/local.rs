@@ -90,7 +90,7 @@ impl Local {
         Local::with_backend(InMemoryBackend::new(), keep)
     }
 
-    pub(super) fn with_backend(
+    pub(crate) fn with_backend(
         backend: impl StorageBackend,
         keep: usize,
     ) -> Result<Local, StoreError> {

@@ -29,6 +29,7 @@ use axum::routing::{get, post};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use super::editor::Editor;
 use crate::explain::Question;
 use crate::telemetry::Snapshot;
 use crate::telemetry::report::{ProcessFacts, Reporter};
@@ -81,6 +82,8 @@ pub struct AdminState {
     pub allow: Vec<IpNet>,
     /// Writes the metrics.
     pub reporter: Reporter,
+    /// The resources, and the way to change them.
+    pub editor: Editor,
 }
 
 /// An answer in JSON with a status.

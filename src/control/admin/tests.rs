@@ -3,6 +3,7 @@ use tokio::net::TcpStream;
 
 use super::key::{Key, Role};
 use super::*;
+use crate::control::editor::testing::Harness;
 use crate::telemetry::ShardMetrics;
 
 struct Gateway {
@@ -41,6 +42,7 @@ fn state(allow: &str, ready: Result<(), String>) -> Arc<AdminState> {
         keys: Keys::new(vec![Key::new("k", Role::Admin, KEY)]),
         allow: vec![allow.parse().expect("a net")],
         reporter: Reporter::new(10),
+        editor: Harness::in_memory().editor().clone(),
     })
 }
 
