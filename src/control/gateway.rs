@@ -15,6 +15,7 @@ use super::configuration::{Configuration, Running, demo_route};
 use super::dns::{self, DnsConfig, Resolver};
 use super::health::HealthChecks;
 use super::inspect::Gateway;
+use super::tickets::Rotation;
 use super::watch::Watcher;
 use super::{demo, startup};
 use crate::cli::RunOptions;
@@ -27,6 +28,7 @@ use crate::listener::{self, Inherited};
 use crate::shard::{ShardSpec, Worker};
 use crate::telemetry::error_log;
 use crate::telemetry::report::Reporter;
+use crate::tls::TlsSettings;
 
 /// Series of plugins' metrics per metric, in the process.
 const SERIES: usize = 10_000;
@@ -62,13 +64,15 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         crate::config::bootstrap::Store::File { path } => FileStore::new(path.clone()),
         other => return Err(format!("a store of kind {} is not served yet", other.kind()).into()),
     };
+    let tickets = Rotation::new()?;
     let ingredients = Ingredients {
         plugins: startup::plugins(&bootstrap),
         limits: Arc::default(),
         buffered_body: bootstrap.limits.buffered_body,
         attributes: bootstrap.plugin_attr.clone(),
-        tls: crate::tls::TlsSettings::default(),
+        tls: TlsSettings { tickets: Some(tickets.keys()), ..TlsSettings::default() },
     };
+    tokio::spawn(tickets.run());
     let demo_route = demo.as_ref().map(|(_, address)| demo_route(*address));
     let mut configuration = Configuration::new(store, ingredients, demo_route);
     // Before the file is read and before anybody is told that the gateway is ready: no change is

@@ -9,6 +9,7 @@ mod gateway;
 pub mod health;
 mod inspect;
 mod startup;
+mod tickets;
 pub mod watch;
 
 pub use gateway::run;
