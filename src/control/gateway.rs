@@ -16,8 +16,9 @@ use super::configuration::{Configuration, Running, demo_route};
 use super::dns::{self, DnsConfig, Resolver};
 use super::health::HealthChecks;
 use super::inspect::Gateway;
+use super::tickets::Rotation;
 use super::watch::Watcher;
-use super::{demo, startup, tickets};
+use super::{demo, startup};
 use crate::cli::RunOptions;
 use crate::config::Problems;
 use crate::config::bootstrap::{Bootstrap, Protocol, unsupported};
@@ -64,13 +65,15 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         crate::config::bootstrap::Store::File { path } => FileStore::new(path.clone()),
         other => return Err(format!("a store of kind {} is not served yet", other.kind()).into()),
     };
+    let tickets = Rotation::new()?;
     let ingredients = Ingredients {
         plugins: startup::plugins(&bootstrap),
         limits: Arc::default(),
         buffered_body: bootstrap.limits.buffered_body,
         attributes: bootstrap.plugin_attr.clone(),
-        tls: TlsSettings { tickets: Some(tickets::start()?), ..TlsSettings::default() },
+        tls: TlsSettings { tickets: Some(tickets.keys()), ..TlsSettings::default() },
     };
+    tokio::spawn(tickets.run());
     let demo_route = demo.as_ref().map(|(_, address)| demo_route(*address));
     let mut configuration = Configuration::new(store, ingredients, demo_route);
     // Before the file is read and before anybody is told that the gateway is ready: no change is

@@ -21,7 +21,7 @@ fn certificates_and_keys_are_checked_in_apisix_words() {
         (&pair.key, &pair.key, "cert: failed to parse cert: no PEM certificate in it"),
         (&broken, &pair.key, "cert: failed to parse cert: not Base64 between BEGIN and END"),
         (&cut, &pair.key, "cert: failed to parse cert: certificate 1 is not X.509"),
-        (&pair.cert, "x", "key: failed to parse key: no PEM private key in it"),
+        (&pair.cert, "x", "key: failed to decrypt previous encrypted key"),
         (&pair.cert, &pair.cert, "key: failed to parse key: no PEM private key in it"),
         (
             &pair.cert,

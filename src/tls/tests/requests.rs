@@ -164,3 +164,36 @@ fn nobody_is_asked_where_nothing_is_asked() {
     let connection = connection(Some("a.test"), 0, ClientCertificate::NotAsked);
     assert_eq!(code(&table, &connection, &head("b.test", "/")), None);
 }
+
+#[test]
+fn serve_answers_what_a_connection_does_not_cover() {
+    use crate::exchange::testing::{Gateway, Request, run};
+
+    let pair = Pair::new("a.test");
+    let ca = json!({"ca": Authority::new("1").pem(), "skip_mtls_uri_regex": ["^/open$"]});
+    let (open, shut) = (ssl("o", &["plain.test"], &pair), mutual("m", &["a.test"], &pair, ca));
+    let number = policy(shut.clone()).policy;
+    let route = json!({"id": "r", "uri": "/*", "upstream": {"nodes": {"127.0.0.1:1": 1}}});
+    let resources = json!({"ssls": [open, shut], "routes": [route]});
+    run(|| async {
+        let gateway = Gateway::new(&crate::plugins::REGISTRY, &resources);
+        let ask = async |host: &str, path: &str, policy, client| {
+            let mut request = Request::new("GET", path);
+            request.head.set_authority(host.as_bytes());
+            let sni = if policy == 0 { "plain.test" } else { "a.test" };
+            let tls = connection(Some(sni), policy, client).tls.unwrap();
+            let answered = gateway.get(request.over((*tls).clone())).await;
+            (answered.status(), answered.text().to_owned())
+        };
+        let none = ClientCertificate::NotAsked;
+        assert_eq!(ask("plain.test", "/", 0, none.clone()).await.0, 200);
+        let (status, body) = ask("a.test", "/", 0, none).await;
+        assert_eq!(status, 421);
+        assert!(body.contains("421 Misdirected Request"), "{body}");
+        let (status, body) = ask("a.test", "/", number, ClientCertificate::Missing).await;
+        assert_eq!(status, 400);
+        assert!(body.contains("client certificate was not present"), "{body}");
+        assert_eq!(ask("a.test", "/open", number, ClientCertificate::Missing).await.0, 200);
+        assert_eq!(ask("a.test", "/", number, jack()).await.0, 200);
+    });
+}
