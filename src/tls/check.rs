@@ -28,14 +28,10 @@ pub fn check_request(
 
 #[inline(never)]
 fn check(table: &TlsTable, tls: &TlsInfo, head: &RequestHead) -> Result<(), Fault> {
-    // A host that is no text is no ssl object's name.
-    let host = std::str::from_utf8(head.host()).unwrap_or_default();
-    let host = lower(host);
-    let asked_for = tls.server_name.as_deref() == Some(&*host);
-    if !asked_for && !table.same_policy(&host, tls.ssl_ids.as_deref(), tls.policy) {
-        let asked = tls.server_name.as_deref().unwrap_or("none");
-        let detail = format!("host {host:?} has another policy for clients than SNI {asked:?}");
-        return Err(Fault::new(Code::Misdirected, detail).on_stream());
+    // Mostly it is the name of the handshake, byte for byte.
+    let asked_for = |name: &str| name.as_bytes().eq_ignore_ascii_case(head.host());
+    if !tls.server_name.as_deref().is_some_and(asked_for) {
+        same_policy(table, tls, head)?;
     }
     let why = match &tls.client {
         ClientCertificate::Verified(_) => return Ok(()),
@@ -45,14 +41,24 @@ fn check(table: &TlsTable, tls: &TlsInfo, head: &RequestHead) -> Result<(), Faul
     };
     match table.client(tls.policy) {
         Some(client) if client.skips(head.path()) => Ok(()),
-        Some(_) => {
-            Err(Fault::new(Code::ClientCertificate, format!("mTLS of host {host:?}: {why}"))
-                .on_stream())
-        }
+        Some(_) => Err(Fault::new(Code::ClientCertificate, why.to_owned()).on_stream()),
         // A new connection is made under the one that is.
         None => {
             let detail = "the connection's policy for clients is not in force any more";
             Err(Fault::new(Code::Misdirected, detail).on_stream())
         }
     }
+}
+
+/// Whether the host, which is not the handshake's name as it stands, has its policy.
+fn same_policy(table: &TlsTable, tls: &TlsInfo, head: &RequestHead) -> Result<(), Fault> {
+    // A host that is no text is no ssl object's name.
+    let host = lower(std::str::from_utf8(head.host()).unwrap_or_default());
+    let asked = tls.server_name.as_deref();
+    if asked == Some(&*host) || table.same_policy(&host, tls.ssl_ids.as_deref(), tls.policy) {
+        return Ok(());
+    }
+    let asked = asked.unwrap_or("none");
+    let detail = format!("host {host:?} has another policy for clients than SNI {asked:?}");
+    Err(Fault::new(Code::Misdirected, detail).on_stream())
 }
