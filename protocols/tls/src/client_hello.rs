@@ -272,7 +272,8 @@ fn body_of(body: &[u8]) -> Parsed<ClientHello> {
         }
     }
     if !seen[2] {
-        hello.versions = [legacy].into();
+        // Later versions are not asked for by this field, RFC 8446 §4.2.1.
+        hello.versions = [legacy.min(0x0303)].into();
     }
     Ok(hello)
 }

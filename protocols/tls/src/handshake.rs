@@ -279,11 +279,12 @@ impl<P: Party> Driver<P> {
         }
     }
 
+    /// What rustls has to say behind an error. It is asked only as long as it has something to
+    /// say: it would go on with the bytes otherwise.
     fn take_alert(&mut self) {
-        loop {
+        while self.party.common().wants_write() {
             match self.party.process(&mut []).state {
                 Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.outgoing),
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 _ => return,
             }
         }

@@ -151,6 +151,7 @@ impl Keys {
         let header = *header;
         let (kind, plain) = match self.layout {
             Layout::Tls13 => self.open_13(header, payload)?,
+            _ if header[1..3] != [3, 3] => return Err(Alert::PROTOCOL_VERSION),
             _ => self.open_12(header[0], payload)?,
         };
         if plain.len() > PLAIN_MAX {

@@ -28,6 +28,12 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How much of what it still sends is thrown away meanwhile.
 const LINGER_BYTES: usize = 64 * 1024;
 
+/// The longest method that a plain request is known by.
+const METHOD_MAX: usize = 16;
+
+const TLS_12: u16 = 0x0303;
+const TLS_13: u16 = 0x0304;
+
 /// What a plain request on this port is answered, as nginx does.
 const PLAIN_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
     Content-Length: 52\r\nConnection: close\r\n\r\n\
@@ -91,6 +97,10 @@ where
             return Err(failed(format!("{}: sent {}", invalid.detail, invalid.alert)));
         }
     };
+    if !hello.offers(TLS_12) && !hello.offers(TLS_13) {
+        refuse(reader, writer, Alert::PROTOCOL_VERSION, until).await;
+        return Err(failed("client offers neither TLS 1.2 nor 1.3: sent protocol_version (70)"));
+    }
     let Some(config) = choose(&hello) else {
         refuse(reader, writer, Alert::UNRECOGNIZED_NAME, until).await;
         let name = hello.server_name.as_deref().unwrap_or("no name");
@@ -152,10 +162,12 @@ async fn hello<R: ReadIo>(
             Ok(_) => {}
             Err(error) => return Err(NoHello::Broken(error.into())),
         }
-        if is_plain_http(incoming.bytes()) {
-            return Err(NoHello::Plain);
-        }
-        match ClientHello::parse(incoming.bytes()) {
+        let hello = match is_plain_http(incoming.bytes()) {
+            Some(true) => return Err(NoHello::Plain),
+            Some(false) => ClientHello::parse(incoming.bytes()),
+            None => Ok(None),
+        };
+        match hello {
             Ok(Some(hello)) => return Ok(hello),
             Ok(None) if left(until).is_zero() => return Err(NoHello::Broken(Broken::Late)),
             Ok(None) => {}
@@ -164,9 +176,14 @@ async fn hello<R: ReadIo>(
     }
 }
 
-/// Whether it begins as a request line: a method of three letters or more.
-fn is_plain_http(bytes: &[u8]) -> bool {
-    bytes.len() >= 3 && bytes[..3].iter().all(u8::is_ascii_uppercase)
+/// Whether it begins as a request line: with a method in upper case and a space. [`None`]: it may.
+fn is_plain_http(bytes: &[u8]) -> Option<bool> {
+    let begin = &bytes[..bytes.len().min(METHOD_MAX + 1)];
+    match begin.iter().position(|byte| !byte.is_ascii_uppercase()) {
+        Some(end) => Some(end >= 3 && begin[end] == b' '),
+        None if begin.len() > METHOD_MAX => Some(false),
+        None => None,
+    }
 }
 
 async fn refuse<R: ReadIo, W: WriteIo>(reader: R, writer: W, alert: Alert, until: Instant) {

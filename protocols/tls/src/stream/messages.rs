@@ -19,8 +19,10 @@ const IDLE_MAX: u8 = 32;
 /// How the receiving direction ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum End {
-    /// With close_notify, or as good as that.
+    /// With close_notify.
     Clean,
+    /// Without, where that is as good.
+    Silent,
     /// Without, though the end means something.
     Truncated,
     /// The peer said why.
@@ -33,7 +35,7 @@ impl End {
     /// What a receive comes to.
     pub(super) fn result(&self) -> io::Result<usize> {
         match self {
-            End::Clean => Ok(0),
+            End::Clean | End::Silent => Ok(0),
             End::Truncated => Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 "TLS: the peer closed without close_notify",

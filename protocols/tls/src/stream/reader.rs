@@ -223,7 +223,7 @@ impl<R: ReadIo> TlsReader<R> {
     fn on_end(&mut self) -> End {
         let within_record = self.kept.take().is_some();
         match self.role {
-            Role::Server if !within_record => End::Clean,
+            Role::Server if !within_record => End::Silent,
             _ => End::Truncated,
         }
     }

@@ -3,11 +3,14 @@
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use ringgate_core::{Fault, Lease, ReadIo};
-use ringgate_io::{EngineChoice, EngineSpec, Listener, Reader, Stream, Writer, probe, run, within};
+use ringgate_io::{
+    EngineChoice, EngineSpec, Listener, Reader, Stream, Writer, probe, run, sleep, within,
+};
 use ringgate_tls::{Accepted, Connected, accept, connect, prepare_client, prepare_server};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -65,9 +68,13 @@ pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
     pub(crate) fn new() -> Authority {
+        Authority::named("tests")
+    }
+
+    pub(crate) fn named(name: &str) -> Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(rcgen::DnType::CommonName, "tests");
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         Authority(CertifiedIssuer::self_signed(params, key).unwrap())
     }
@@ -82,6 +89,18 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         (certificate.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+    }
+
+    /// The authority's own certificate.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for `localhost` and its key, for other programs.
+    pub(crate) fn pem_pair(&self) -> (String, String) {
+        let params = CertificateParams::new(vec!["localhost".into()]).unwrap();
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
 
     pub(crate) fn roots(&self) -> RootCertStore {
@@ -171,4 +190,12 @@ pub(crate) async fn recv_exact(from: &mut impl ReadIo, n: usize) -> Vec<u8> {
     }
     assert_eq!(all.len(), n);
     all
+}
+
+/// The result of a thread. The engine goes on turning meanwhile: it may have sockets to close.
+pub(crate) async fn joined<T>(thread: JoinHandle<T>) -> T {
+    while !thread.is_finished() {
+        sleep(Duration::from_millis(20)).await;
+    }
+    thread.join().unwrap()
 }
