@@ -186,6 +186,7 @@ fn crates_depend_downwards_only() {
         ("ringgate-http2", &["ringgate-core"]),
         ("ringgate-grpc", &["ringgate-core"]),
         ("ringgate-tls", &["ringgate-core"]),
+        ("ringgate-websocket", &[]),
         ("ringgate-bench", &[]),
         (
             "ringgate",
@@ -196,6 +197,7 @@ fn crates_depend_downwards_only() {
                 "ringgate-http2",
                 "ringgate-io",
                 "ringgate-tls",
+                "ringgate-websocket",
             ],
         ),
         (
