@@ -12,7 +12,8 @@ use super::table::lower;
 /// - [`Code::ClientCertificate`] (400, as APISIX): the policy wants a certificate, there is none
 ///   that is trusted, and no `skip_mtls_uri_regex` fits the path.
 ///
-/// A connection that stays open over a change of the configuration keeps what it was made under.
+/// A connection that stays open over a change of the configuration keeps what it was made under,
+/// as long as that asked for a certificate where one is asked for now.
 #[inline]
 pub fn check_request(
     table: &TlsTable,
@@ -28,9 +29,10 @@ pub fn check_request(
 
 #[inline(never)]
 fn check(table: &TlsTable, tls: &TlsInfo, head: &RequestHead) -> Result<(), Fault> {
-    // Mostly it is the name of the handshake, byte for byte.
+    // Who was asked for a certificate for this very name has shown it, though another authority
+    // may count by now. Who was not, because the name needed none then, has to come again.
     let asked_for = |name: &str| name.as_bytes().eq_ignore_ascii_case(head.host());
-    if !tls.server_name.as_deref().is_some_and(asked_for) {
+    if tls.policy == 0 || !tls.server_name.as_deref().is_some_and(asked_for) {
         same_policy(table, tls, head)?;
     }
     let why = match &tls.client {
@@ -50,12 +52,13 @@ fn check(table: &TlsTable, tls: &TlsInfo, head: &RequestHead) -> Result<(), Faul
     }
 }
 
-/// Whether the host, which is not the handshake's name as it stands, has its policy.
+/// Whether the host has the policy of the handshake.
 fn same_policy(table: &TlsTable, tls: &TlsInfo, head: &RequestHead) -> Result<(), Fault> {
     // A host that is no text is no ssl object's name.
     let host = lower(std::str::from_utf8(head.host()).unwrap_or_default());
     let asked = tls.server_name.as_deref();
-    if asked == Some(&*host) || table.same_policy(&host, tls.ssl_ids.as_deref(), tls.policy) {
+    let same_name = tls.policy != 0 && asked == Some(&*host);
+    if same_name || table.same_policy(&host, tls.ssl_ids.as_deref(), tls.policy) {
         return Ok(());
     }
     let asked = asked.unwrap_or("none");

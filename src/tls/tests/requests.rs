@@ -82,6 +82,11 @@ fn a_host_of_another_policy_is_misdirected() {
         (Some("plain.test"), 0, "plain.test", None),
         (Some("plain.test"), 0, "other.test", None),
         (Some("plain.test"), 0, "a.test", misdirected),
+        // A certificate is asked for since after the handshake; or another one is.
+        (Some("a.test"), 0, "a.test", misdirected),
+        (Some("a.test"), two, "a.test", None),
+        (Some("a.test"), two, "A.test.", None),
+        (Some("a.test"), two, "x.a.test", misdirected),
         (Some("plain.test"), 0, "A.Test.:9443", misdirected),
         (Some("plain.test"), 0, "x.a.test", misdirected),
         (Some("plain.test"), 0, "c.test", misdirected),
