@@ -59,7 +59,7 @@ pub(super) enum Part {
 
 pub(super) fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
     match X509Certificate::from_der(certificate) {
-        Ok((rest, parsed)) if rest.is_empty() => Some(parsed),
+        Ok(([], parsed)) => Some(parsed),
         _ => None,
     }
 }

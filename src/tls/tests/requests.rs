@@ -82,6 +82,11 @@ fn a_host_of_another_policy_is_misdirected() {
         (Some("plain.test"), 0, "plain.test", None),
         (Some("plain.test"), 0, "other.test", None),
         (Some("plain.test"), 0, "a.test", misdirected),
+        // A certificate is asked for since after the handshake; or another one is.
+        (Some("a.test"), 0, "a.test", misdirected),
+        (Some("a.test"), two, "a.test", None),
+        (Some("a.test"), two, "A.test.", None),
+        (Some("a.test"), two, "x.a.test", misdirected),
         (Some("plain.test"), 0, "A.Test.:9443", misdirected),
         (Some("plain.test"), 0, "x.a.test", misdirected),
         (Some("plain.test"), 0, "c.test", misdirected),
@@ -196,4 +201,33 @@ fn serve_answers_what_a_connection_does_not_cover() {
         assert_eq!(ask("a.test", "/open", number, ClientCertificate::Missing).await.0, 200);
         assert_eq!(ask("a.test", "/", number, jack()).await.0, 200);
     });
+}
+
+/// `cargo test --release --lib cost_of_the_check -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_the_check() {
+    let World { table, one, .. } = world();
+    let pair = Pair::new("a.test");
+    let alone = policy(ssl("1", &["a.test"], &pair));
+    let open = super::table(&[&alone]);
+    let rounds = 1_000_000;
+    let measure = |what: &str, table: &TlsTable, connection: &ConnectionInfo, host: &str| {
+        let head = head(host, "/some/path");
+        let begun = std::time::Instant::now();
+        for _ in 0..rounds {
+            let checked = check_request(table, std::hint::black_box(connection), &head);
+            assert!(std::hint::black_box(checked).is_ok());
+        }
+        println!("{what}: {:.1} ns", begun.elapsed().as_nanos() as f64 / f64::from(rounds));
+    };
+    let none = ClientCertificate::NotAsked;
+    measure("no TLS", &table, &plain(), "a.test");
+    let asked = connection(Some("a.test"), 0, none.clone());
+    measure("TLS, no client certificates anywhere", &open, &asked, "a.test");
+    let asked = connection(Some("plain.test"), 0, none.clone());
+    measure("TLS, client certificates elsewhere", &table, &asked, "plain.test");
+    measure("the same, another host", &table, &asked, "other.test");
+    let asked = connection(Some("a.test"), one, jack());
+    measure("client certificate", &table, &asked, "a.test");
 }
