@@ -72,6 +72,7 @@ impl Settings {
 }
 
 /// What came on a connection.
+#[allow(clippy::large_enum_variant)] // nearly all that comes is the large one
 pub enum Incoming {
     /// A request.
     Request(ServerExchange),
