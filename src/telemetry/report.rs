@@ -276,6 +276,7 @@ mod tests {
             service: "s".into(),
             matched_uri: "/a\\b".into(),
             matched_host: "".into(),
+            disabled: Default::default(),
         });
         metrics.add(Counter::ConnectionsAccepted, 3);
         metrics.set(Gauge::PlanGeneration, 9);
