@@ -28,7 +28,6 @@ use crate::flood::Flood;
 use crate::heads::{self, ParsedRequest};
 use crate::monitor::Monitor;
 use crate::payload::Payload;
-use crate::priority::Priority;
 use crate::wire::{Transport, Wire};
 use stream::{Shared, Stream};
 
@@ -340,15 +339,11 @@ impl ServerConnection {
         let end = request.body().is_end_stream();
         let parsed = heads::request(&request, end, settings.scheme, &settings.limits);
         let to_head = request.method() == http::Method::HEAD;
-        let priority = match request.headers().get("priority") {
-            Some(field) => Priority::default().update(field.as_bytes()),
-            None => Priority::default(),
-        };
         let stream = |parsed: Option<&ParsedRequest>| {
             Rc::new(Stream {
                 shared: self.shared.enter(),
                 respond: RefCell::new(respond),
-                priority,
+                priority: parsed.map(|parsed| parsed.priority).unwrap_or_default(),
                 to_head,
                 tunnels: parsed.is_some_and(|parsed| parsed.head.upgrade.is_some()),
                 expects: Cell::new(parsed.is_some_and(|parsed| parsed.expects_continue)),
