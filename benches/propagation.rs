@@ -100,7 +100,7 @@ fn worker(options: &Options, plan: Arc<Plan>) -> Worker {
         },
         engine: options.engine,
         cpus: (0..options.shards).map(|shard| Some(shard % cpus)).collect(),
-        listeners: vec![listener::open(address, options.shards, &mut inherited).unwrap()],
+        listeners: vec![(listener::open(address, options.shards, &mut inherited).unwrap(), None)],
         plan: ArcSwap::new(plan),
         retired,
         access_log: None,
@@ -150,6 +150,7 @@ fn main() {
         limits: Arc::default(),
         buffered_body: 1 << 20,
         attributes: serde_json::Map::new(),
+        tls: ringgate::tls::TlsSettings::default(),
     });
     let begun = Instant::now();
     let mut resources = first.clone();

@@ -319,9 +319,15 @@ fn only_the_control_side_builds_plans() {
         &["Compiler::new"],
         // `check` compiles what it checks and throws the plan away; tests make their own.
         |path| {
-            ["src/control/", "src/config/plan/", "src/cli/check.rs", "src/exchange/testing"]
-                .iter()
-                .all(|place| !path.starts_with(place))
+            [
+                "src/control/",
+                "src/config/plan/",
+                "src/cli/check.rs",
+                "src/exchange/testing",
+                "benches/",
+            ]
+            .iter()
+            .all(|place| !path.starts_with(place))
         },
         "plans are built on the control side only; shards get them whole:",
     );

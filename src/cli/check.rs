@@ -156,6 +156,11 @@ mod tests {
         let compiled = "a.yaml:2: routes[0].upstream.scheme: only http, https, grpc, grpcs, h2c and h2 \
                         are served by this version";
         assert_eq!(told("ok.yaml", &[]), [compiled], "what `run` refuses, `check` does too");
+        let key = "x".repeat(128);
+        let ssl = format!("# one\nssls:\n  - {{ id: a, sni: a.test, cert: {key}, key: {key} }}");
+        std::fs::write(path("a.yaml"), format!("{ssl}\n#END\n")).unwrap();
+        let parsed = "a.yaml:3: ssls[0].cert: failed to parse cert: no PEM certificate in it";
+        assert_eq!(told("ok.yaml", &[]), [parsed]);
         std::fs::remove_file(path("a.yaml")).unwrap();
         assert_eq!(told("ok.yaml", &[]), Vec::<String>::new());
     }

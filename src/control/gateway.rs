@@ -17,8 +17,9 @@ use super::dns::{self, DnsConfig, Resolver};
 use super::editor::Editor;
 use super::health::HealthChecks;
 use super::inspect::Gateway;
+use super::tickets::Rotation;
 use super::watch::Watcher;
-use super::{demo, explain, startup, tickets};
+use super::{demo, explain, startup};
 use crate::cli::RunOptions;
 use crate::config::Problems;
 use crate::config::bootstrap::{Bootstrap, Protocol, unsupported};
@@ -60,13 +61,15 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
     let descriptors = startup::raise_descriptors();
 
     let demo = if options.demo { Some(demo::bind().await?) } else { None };
+    let tickets = Rotation::new()?;
     let ingredients = Ingredients {
         plugins: startup::plugins(&bootstrap),
         limits: Arc::default(),
         buffered_body: bootstrap.limits.buffered_body,
         attributes: bootstrap.plugin_attr.clone(),
-        tls: TlsSettings { tickets: Some(tickets::start()?), ..TlsSettings::default() },
+        tls: TlsSettings { tickets: Some(tickets.keys()), ..TlsSettings::default() },
     };
+    tokio::spawn(tickets.run());
     let demo_route = demo.as_ref().map(|(_, address)| demo_route(*address));
     let parts = startup::configuration(&bootstrap, ingredients, demo_route)?;
     let mut configuration = Configuration::new(parts);

@@ -12,7 +12,7 @@ mod gateway;
 pub mod health;
 mod inspect;
 mod startup;
-pub mod tickets;
+mod tickets;
 mod watch;
 
 pub use gateway::run;

@@ -117,6 +117,9 @@ pub(super) async fn run<'p, R: Receive, S: Respond, N: Nodes>(
     );
     let consumer = cx.consumer.map(|consumer| &*consumer.username);
     let hash_key = upstream.hash_key(&cx.subject(request.head), consumer).map(Cow::into_owned);
+    if let Some(budget) = &upstream.retry_budget {
+        budget.request();
+    }
     let mut tried = Tried::default();
     let mut stale_retries = 0;
     let mut last = None;
@@ -148,6 +151,7 @@ pub(super) async fn run<'p, R: Receive, S: Respond, N: Nodes>(
         if !again
             || cx.outcome.retries > upstream.retries
             || shard.is_late(cx.outcome.started, upstream)
+            || !shard.affords_retry(upstream)
         {
             return Err(fault);
         }

@@ -16,7 +16,7 @@ use super::{answer, client_address};
 use crate::plugin::{Chain, Cx, Direction, Reply, ReplyBody, Verdict};
 use crate::route::Subject;
 use crate::shard::{Refused, Shard};
-use crate::telemetry::error_log;
+use crate::telemetry::{Gauge, ShardMetrics, error_log};
 use crate::tls::check_request;
 
 /// Serves one exchange: matches a route, runs its plugins, proxies or answers, logs. `Err` only
@@ -27,6 +27,7 @@ pub async fn serve<R: Receive, S: Respond, N: Nodes>(
     exchange: Exchange<R, S>,
 ) -> Result<(), Fault> {
     let Exchange { mut head, body, mut client, connection } = exchange;
+    let _active = Active::enter(&shard.metrics);
     let plan = shard.pin();
     let corrected = client_address::corrected(&shard.settings.trusted, &connection, &head);
     let seen = corrected.as_ref().unwrap_or(&connection);
@@ -45,6 +46,22 @@ pub async fn serve<R: Receive, S: Respond, N: Nodes>(
     phases::log(merged.chains(&cx), &head, &cx);
     shard.observe(&head, &cx);
     result
+}
+
+/// Counts a request as under way until it is dropped.
+struct Active<'s>(&'s ShardMetrics);
+
+impl Active<'_> {
+    fn enter(metrics: &ShardMetrics) -> Active<'_> {
+        metrics.raise(Gauge::RequestsActive);
+        Active(metrics)
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.lower(Gauge::RequestsActive);
+    }
 }
 
 /// A request on its way.

@@ -28,7 +28,7 @@ pub(super) fn certified(
             .ok_or_else(|| in_cert(format!("certificate {} is not X.509", index + 1)))?;
         leaf = leaf.or(Some(parsed));
     }
-    let key = pem::private_key(key).map_err(in_key)?;
+    let key = pem::private_key(key).map_err(|reason| (Part::Key, reason))?;
     let key = provider.key_provider.load_private_key(key).map_err(|_| {
         in_key(
             "not an RSA key of 2048 bits or more, an ECDSA key (P-256, P-384, P-521) or an \
@@ -59,7 +59,7 @@ pub(super) enum Part {
 
 pub(super) fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
     match X509Certificate::from_der(certificate) {
-        Ok((rest, parsed)) if rest.is_empty() => Some(parsed),
+        Ok(([], parsed)) => Some(parsed),
         _ => None,
     }
 }

@@ -12,7 +12,8 @@ use super::table::lower;
 /// - [`Code::ClientCertificate`] (400, as APISIX): the policy wants a certificate, there is none
 ///   that is trusted, and no `skip_mtls_uri_regex` fits the path.
 ///
-/// A connection that stays open over a change of the configuration keeps what it was made under.
+/// A connection that stays open over a change of the configuration keeps what it was made under,
+/// as long as that asked for a certificate where one is asked for now.
 #[inline]
 pub fn check_request(
     table: &TlsTable,
@@ -28,14 +29,11 @@ pub fn check_request(
 
 #[inline(never)]
 fn check(table: &TlsTable, tls: &TlsInfo, head: &RequestHead) -> Result<(), Fault> {
-    // A host that is no text is no ssl object's name.
-    let host = std::str::from_utf8(head.host()).unwrap_or_default();
-    let host = lower(host);
-    let asked_for = tls.server_name.as_deref() == Some(&*host);
-    if !asked_for && !table.same_policy(&host, tls.ssl_ids.as_deref(), tls.policy) {
-        let asked = tls.server_name.as_deref().unwrap_or("none");
-        let detail = format!("host {host:?} has another policy for clients than SNI {asked:?}");
-        return Err(Fault::new(Code::Misdirected, detail).on_stream());
+    // Who was asked for a certificate for this very name has shown it, though another authority
+    // may count by now. Who was not, because the name needed none then, has to come again.
+    let asked_for = |name: &str| name.as_bytes().eq_ignore_ascii_case(head.host());
+    if tls.policy == 0 || !tls.server_name.as_deref().is_some_and(asked_for) {
+        same_policy(table, tls, head)?;
     }
     let why = match &tls.client {
         ClientCertificate::Verified(_) => return Ok(()),
@@ -45,14 +43,25 @@ fn check(table: &TlsTable, tls: &TlsInfo, head: &RequestHead) -> Result<(), Faul
     };
     match table.client(tls.policy) {
         Some(client) if client.skips(head.path()) => Ok(()),
-        Some(_) => {
-            Err(Fault::new(Code::ClientCertificate, format!("mTLS of host {host:?}: {why}"))
-                .on_stream())
-        }
+        Some(_) => Err(Fault::new(Code::ClientCertificate, why.to_owned()).on_stream()),
         // A new connection is made under the one that is.
         None => {
             let detail = "the connection's policy for clients is not in force any more";
             Err(Fault::new(Code::Misdirected, detail).on_stream())
         }
     }
+}
+
+/// Whether the host has the policy of the handshake.
+fn same_policy(table: &TlsTable, tls: &TlsInfo, head: &RequestHead) -> Result<(), Fault> {
+    // A host that is no text is no ssl object's name.
+    let host = lower(std::str::from_utf8(head.host()).unwrap_or_default());
+    let asked = tls.server_name.as_deref();
+    let same_name = tls.policy != 0 && asked == Some(&*host);
+    if same_name || table.same_policy(&host, tls.ssl_ids.as_deref(), tls.policy) {
+        return Ok(());
+    }
+    let asked = asked.unwrap_or("none");
+    let detail = format!("host {host:?} has another policy for clients than SNI {asked:?}");
+    Err(Fault::new(Code::Misdirected, detail).on_stream())
 }

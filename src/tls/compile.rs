@@ -252,7 +252,10 @@ impl TlsCompiler {
         let shared =
             Arc::new(UpstreamTls { key: leading(&digest), config, hasher: self.hasher.clone() });
         let mut nodes = self.nodes.borrow_mut();
-        nodes.retain(|_, shared| shared.strong_count() > 0);
+        // Now and then, so that thousands of them do not cost thousands of passes.
+        if nodes.len().is_power_of_two() {
+            nodes.retain(|_, shared| shared.strong_count() > 0);
+        }
         nodes.insert(digest, Arc::downgrade(&shared));
         Ok(Some(shared))
     }
@@ -289,7 +292,10 @@ impl TlsCompiler {
 
 /// The versions that an ssl object allows and that are spoken here.
 fn versions(id: &str, ssl: &Ssl) -> Result<Vec<&'static SupportedProtocolVersion>, ConfigError> {
-    let Some(named) = &ssl.ssl_protocols else { return Ok(vec![&TLS13, &TLS12]) };
+    let named = ssl.ssl_protocols.as_deref().unwrap_or_default();
+    if named.is_empty() {
+        return Ok(vec![&TLS13, &TLS12]);
+    }
     let mut versions = Vec::new();
     for name in named {
         match name.as_str() {

@@ -27,14 +27,19 @@ pub(super) fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, S
     }
 }
 
-/// The first private key of a PEM text. No error holds a byte of it.
+/// The first private key of a PEM text. Errors are in APISIX's words, and none holds a byte of it.
 pub(super) fn private_key(text: &str) -> Result<PrivateKeyDer<'static>, String> {
     if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
-        return Err("it is encrypted with a passphrase, which nobody could type here".into());
+        let reason = "it is encrypted with a passphrase, which nobody could type here";
+        return Err(format!("failed to parse key: {reason}"));
+    }
+    // As APISIX stores keys; what its keyring opens is open before it comes here.
+    if !text.contains("-----BEGIN") {
+        return Err("failed to decrypt previous encrypted key".into());
     }
     PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| match error {
-        Error::NoItemsFound => "no PEM private key in it".into(),
-        other => said(&other),
+        Error::NoItemsFound => "failed to parse key: no PEM private key in it".into(),
+        other => format!("failed to parse key: {}", said(&other)),
     })
 }
 

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
@@ -12,7 +13,9 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
-use rustls::client::danger::HandshakeSignatureValid;
+/// Bytes of names that clients are told. TLS has room for twice as many; who trusts more
+/// authorities leaves it to the client which certificate fits (RFC 8446 §4.2.4).
+const SUBJECTS_MAX: usize = 32 * 1024;
 
 /// Whom clients' certificates must come from.
 pub(super) struct Authority {
@@ -39,8 +42,12 @@ impl Authority {
             anchors.push(anchor.to_owned());
         }
         let subject = |anchor: &TrustAnchor<'_>| DistinguishedName::in_sequence(&anchor.subject);
+        let mut subjects: Vec<_> = anchors.iter().map(subject).collect();
+        if subjects.iter().map(|name| name.as_ref().len()).sum::<usize>() > SUBJECTS_MAX {
+            subjects.clear();
+        }
         Ok(Authority {
-            subjects: anchors.iter().map(subject).collect(),
+            subjects,
             anchors,
             depth,
             algorithms: provider.signature_verification_algorithms,

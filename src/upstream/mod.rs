@@ -5,6 +5,7 @@
 //! handed out by the [`registry::Registry`]. Nothing here does I/O.
 
 pub mod balancer;
+pub mod budget;
 pub mod endpoint;
 pub mod health;
 pub mod multiplex;

@@ -13,6 +13,9 @@ use crate::priority::Priority;
 /// Bytes of data that all streams together may have handed over and that have not left.
 const QUEUE: usize = 256 * 1024;
 
+/// The same where a stream has asked for a place in the order: h2 mixes what it has.
+const ORDERED_QUEUE: usize = 32 * 1024;
+
 /// What a stream gets at once while others wait.
 const SLICE: usize = 16 * 1024;
 
@@ -36,6 +39,8 @@ struct State {
     /// What the peer takes on the connection, less what has left.
     window: i64,
     waiting: Vec<Waiter>,
+    /// A stream has asked for another place than everybody's.
+    ordered: bool,
     /// Counts those who came to wait.
     arrivals: u64,
 }
@@ -50,6 +55,7 @@ impl Default for Schedule {
             total: 0,
             window: FIRST_WINDOW,
             waiting: Vec::new(),
+            ordered: false,
             arrivals: 0,
         }))
     }
@@ -66,6 +72,7 @@ impl Schedule {
         wanted: usize,
     ) -> Poll<usize> {
         let mut state = self.0.borrow_mut();
+        state.ordered |= priority != Priority::default();
         let room = state.room();
         if state.waiting.is_empty() && room > 0 {
             return Poll::Ready(room.min(wanted));
@@ -160,7 +167,8 @@ impl Schedule {
 impl State {
     fn room(&self) -> usize {
         let window = usize::try_from(self.window).unwrap_or(0);
-        QUEUE.min(window).saturating_sub(self.total)
+        let queue = if self.ordered { ORDERED_QUEUE } else { QUEUE };
+        queue.min(window).saturating_sub(self.total)
     }
 
     /// Behind all of its urgency that share; before them where it does not, in the order of the
@@ -238,11 +246,12 @@ mod tests {
         ];
         let mut order = Vec::new();
         while !left.is_empty() {
-            schedule.hand_over(99, QUEUE);
+            schedule.hand_over(99, if order.is_empty() { QUEUE } else { ORDERED_QUEUE });
             for (stream, priority, _) in &left {
                 assert_eq!(turn(&schedule, *stream, priority, SLICE), None, "no room");
             }
-            schedule.left(99, SLICE as u32);
+            schedule.forget(99);
+            schedule.hand_over(99, ORDERED_QUEUE - SLICE);
             // Room for one; the worst asks first, and is not let in.
             let mut ask = left.clone();
             ask.retain(|(stream, priority, _)| turn(&schedule, *stream, priority, SLICE).is_some());

@@ -9,17 +9,23 @@ use std::time::Duration;
 use ringgate_core::check_value;
 
 use super::draft::Known;
-use crate::config::resources::{self, BalancerType, HashOn, PassHost, UpstreamScheme};
+use crate::config::resources::{
+    self, BalancerType, HashOn, PassHost, UpstreamExtras, UpstreamScheme,
+};
 use crate::plugin::ConfigError;
 use crate::route::{Subject, Template, Variable};
 use crate::tls::UpstreamTls;
 use crate::upstream::balancer::Balancer;
+use crate::upstream::budget::RetryBudget;
 use crate::upstream::endpoint::{Endpoint, expand};
 use crate::upstream::health::Checks;
 use crate::upstream::node::{Node, Question, Resolved};
 
 /// Addresses that names resolved to.
 pub(super) type Answers = HashMap<Question, Arc<[Resolved]>>;
+
+/// The longest slow start, in seconds: a day.
+const SLOW_START_MAX: f64 = 86_400.0;
 
 /// Nodes, how one of them is chosen, and how it is spoken to.
 pub struct Upstream {
@@ -39,6 +45,8 @@ pub struct Upstream {
     pub upstream_host: Option<Box<str>>,
     /// How many further nodes are tried.
     pub retries: u32,
+    /// How many requests may be retries.
+    pub retry_budget: Option<RetryBudget>,
     /// No further try after so long.
     pub retry_timeout: Option<Duration>,
     /// Bounds of waits; those of the bootstrap file where absent.
@@ -148,16 +156,20 @@ impl Upstream {
             check_value(host.as_bytes())
                 .map_err(|error| ConfigError::at("upstream_host", error.to_string()))?;
         }
+        let extras = raw.ringgate.clone().unwrap_or_default();
+        let slow_start = Self::extras(raw, &extras)?;
         let pool = raw.keepalive_pool;
         let seconds = Duration::from_secs_f64;
         Ok(Upstream {
             scheme: raw.scheme,
             tls: known.tls.upstream(raw, known.resources)?,
-            balancer: Balancer::new(raw.kind, &id, endpoints, checks.as_deref(), registry),
+            balancer: Balancer::new(raw.kind, &id, endpoints, checks.as_deref(), registry)
+                .with_slow_start(slow_start),
             hash,
             pass_host: raw.pass_host,
             upstream_host: raw.upstream_host.as_deref().map(Box::from),
             retries: raw.retries.unwrap_or(weighted.saturating_sub(1)),
+            retry_budget: extras.retry_budget.map(|budget| RetryBudget::new(budget, &id, registry)),
             retry_timeout: raw.retry_timeout.filter(|limit| *limit > 0.0).map(seconds),
             timeouts: NodeTimeouts::of(raw.timeout, NodeTimeouts::default()),
             keepalive: Keepalive {
@@ -169,6 +181,26 @@ impl Upstream {
             questions: nodes.iter().filter_map(Node::question).collect(),
             id,
         })
+    }
+
+    /// Refuses what is not served; the time of a slow start.
+    fn extras(
+        raw: &resources::Upstream,
+        extras: &UpstreamExtras,
+    ) -> Result<Option<Duration>, ConfigError> {
+        let refuse =
+            |key: &str, reason: &str| Err(ConfigError::at(format!("ringgate.{key}"), reason));
+        if extras.kill_on_remove == Some(true) {
+            return refuse("kill_on_remove", "is not served by this version");
+        }
+        if extras.proxy_protocol.is_some() {
+            return refuse("proxy_protocol", "is not served by this version");
+        }
+        let slow_start = extras.slow_start.filter(|seconds| *seconds > 0.0);
+        if slow_start.is_some() && raw.kind == BalancerType::Chash {
+            return refuse("slow_start", "does not go with chash, whose keys would wander");
+        }
+        Ok(slow_start.map(|seconds| Duration::from_secs_f64(seconds.min(SLOW_START_MAX))))
     }
 
     fn nodes(raw: &resources::Upstream) -> Result<Vec<Node>, ConfigError> {

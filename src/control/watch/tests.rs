@@ -115,8 +115,13 @@ fn a_dropped_wait_loses_nothing() {
         std::fs::write(&file, "1").unwrap();
         let mut watcher = Watcher::new([file.clone()]).unwrap();
         std::fs::write(&file, "2").unwrap();
-        // Dropped while it waits for quiet.
-        assert!(timeout(Duration::from_millis(3), watcher.changed()).await.is_err());
+        // Dropped while it waits for quiet. On a busy machine it may be over before.
+        let mut tries = 0;
+        while timeout(Duration::from_millis(3), watcher.changed()).await.is_ok() {
+            tries += 1;
+            assert!(tries < 100, "it never waits");
+            std::fs::write(&file, "2").unwrap();
+        }
         assert_eq!(told(&mut watcher).await, ["a.yaml"]);
     });
 }

@@ -21,7 +21,7 @@ fn certificates_and_keys_are_checked_in_apisix_words() {
         (&pair.key, &pair.key, "cert: failed to parse cert: no PEM certificate in it"),
         (&broken, &pair.key, "cert: failed to parse cert: not Base64 between BEGIN and END"),
         (&cut, &pair.key, "cert: failed to parse cert: certificate 1 is not X.509"),
-        (&pair.cert, "x", "key: failed to parse key: no PEM private key in it"),
+        (&pair.cert, "x", "key: failed to decrypt previous encrypted key"),
         (&pair.cert, &pair.cert, "key: failed to parse key: no PEM private key in it"),
         (
             &pair.cert,
@@ -114,4 +114,24 @@ fn nothing_shows_a_key() {
     ] {
         assert!(!text.contains(secret), "{text}");
     }
+}
+
+#[test]
+fn certificates_that_are_of_no_use_now_are_told() {
+    use super::super::certificates::out_of_date;
+
+    let ca = Authority::new("ca");
+    let told = |pair: &Pair| out_of_date(&pair.chain()[0]);
+    assert_eq!(told(&ca.issue("a.test")), None);
+    let expired = told(&ca.expired("a.test")).unwrap();
+    assert_eq!(expired, "expired at Jan  1 00:00:00 2001 +00:00");
+    let early = ca.issue_with("a.test", |params| {
+        params.not_before = rcgen::date_time_ymd(3000, 1, 1);
+        params.not_after = rcgen::date_time_ymd(3001, 1, 1);
+    });
+    let early = told(&early).unwrap();
+    assert_eq!(early, "is not valid before Jan  1 00:00:00 3000 +00:00");
+    // Such a certificate is served all the same, as APISIX does.
+    let old = ca.expired("a.test");
+    assert!(compile(ssl("1", &["a.test"], &old)).unwrap().is_some());
 }

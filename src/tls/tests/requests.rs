@@ -82,6 +82,11 @@ fn a_host_of_another_policy_is_misdirected() {
         (Some("plain.test"), 0, "plain.test", None),
         (Some("plain.test"), 0, "other.test", None),
         (Some("plain.test"), 0, "a.test", misdirected),
+        // A certificate is asked for since after the handshake; or another one is.
+        (Some("a.test"), 0, "a.test", misdirected),
+        (Some("a.test"), two, "a.test", None),
+        (Some("a.test"), two, "A.test.", None),
+        (Some("a.test"), two, "x.a.test", misdirected),
         (Some("plain.test"), 0, "A.Test.:9443", misdirected),
         (Some("plain.test"), 0, "x.a.test", misdirected),
         (Some("plain.test"), 0, "c.test", misdirected),
@@ -163,4 +168,66 @@ fn nobody_is_asked_where_nothing_is_asked() {
     let table = table(&[&one, &two]);
     let connection = connection(Some("a.test"), 0, ClientCertificate::NotAsked);
     assert_eq!(code(&table, &connection, &head("b.test", "/")), None);
+}
+
+#[test]
+fn serve_answers_what_a_connection_does_not_cover() {
+    use crate::exchange::testing::{Gateway, Request, run};
+
+    let pair = Pair::new("a.test");
+    let ca = json!({"ca": Authority::new("1").pem(), "skip_mtls_uri_regex": ["^/open$"]});
+    let (open, shut) = (ssl("o", &["plain.test"], &pair), mutual("m", &["a.test"], &pair, ca));
+    let number = policy(shut.clone()).policy;
+    let route = json!({"id": "r", "uri": "/*", "upstream": {"nodes": {"127.0.0.1:1": 1}}});
+    let resources = json!({"ssls": [open, shut], "routes": [route]});
+    run(|| async {
+        let gateway = Gateway::new(&crate::plugins::REGISTRY, &resources);
+        let ask = async |host: &str, path: &str, policy, client| {
+            let mut request = Request::new("GET", path);
+            request.head.set_authority(host.as_bytes());
+            let sni = if policy == 0 { "plain.test" } else { "a.test" };
+            let tls = connection(Some(sni), policy, client).tls.unwrap();
+            let answered = gateway.get(request.over((*tls).clone())).await;
+            (answered.status(), answered.text().to_owned())
+        };
+        let none = ClientCertificate::NotAsked;
+        assert_eq!(ask("plain.test", "/", 0, none.clone()).await.0, 200);
+        let (status, body) = ask("a.test", "/", 0, none).await;
+        assert_eq!(status, 421);
+        assert!(body.contains("421 Misdirected Request"), "{body}");
+        let (status, body) = ask("a.test", "/", number, ClientCertificate::Missing).await;
+        assert_eq!(status, 400);
+        assert!(body.contains("client certificate was not present"), "{body}");
+        assert_eq!(ask("a.test", "/open", number, ClientCertificate::Missing).await.0, 200);
+        assert_eq!(ask("a.test", "/", number, jack()).await.0, 200);
+    });
+}
+
+/// `cargo test --release --lib cost_of_the_check -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_the_check() {
+    let World { table, one, .. } = world();
+    let pair = Pair::new("a.test");
+    let alone = policy(ssl("1", &["a.test"], &pair));
+    let open = super::table(&[&alone]);
+    let rounds = 1_000_000;
+    let measure = |what: &str, table: &TlsTable, connection: &ConnectionInfo, host: &str| {
+        let head = head(host, "/some/path");
+        let begun = std::time::Instant::now();
+        for _ in 0..rounds {
+            let checked = check_request(table, std::hint::black_box(connection), &head);
+            assert!(std::hint::black_box(checked).is_ok());
+        }
+        println!("{what}: {:.1} ns", begun.elapsed().as_nanos() as f64 / f64::from(rounds));
+    };
+    let none = ClientCertificate::NotAsked;
+    measure("no TLS", &table, &plain(), "a.test");
+    let asked = connection(Some("a.test"), 0, none.clone());
+    measure("TLS, no client certificates anywhere", &open, &asked, "a.test");
+    let asked = connection(Some("plain.test"), 0, none.clone());
+    measure("TLS, client certificates elsewhere", &table, &asked, "plain.test");
+    measure("the same, another host", &table, &asked, "other.test");
+    let asked = connection(Some("a.test"), one, jack());
+    measure("client certificate", &table, &asked, "a.test");
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use h2::RecvStream;
 use h2::client::ResponseFuture;
-use http::Response;
+use http::{HeaderMap, Response, StatusCode};
 use ringgate_core::{Answer, Code, Fault, Frame, Receive, ResponseHead};
 use ringgate_io::Deadline;
 
@@ -116,12 +116,7 @@ impl StreamReceiver {
         })
     }
 
-    fn read(
-        &self,
-        status: http::StatusCode,
-        map: &http::HeaderMap,
-        end: bool,
-    ) -> Option<ResponseHead> {
+    fn read(&self, status: StatusCode, map: &HeaderMap, end: bool) -> Option<ResponseHead> {
         let most = self.link.entered.shared().settings.header_count;
         heads::incoming_response(status, map, end, most)
     }
@@ -179,6 +174,10 @@ impl Answer for StreamReceiver {
         self.link.heard.set(true);
         let response = match head {
             Head::Interim(response) => {
+                // RFC 9113 §8.6: the switch is HTTP/1.1's.
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    return Err(invalid("101 in HTTP/2"));
+                }
                 self.interim += 1;
                 if self.interim > INTERIM {
                     return Err(invalid("too many interim heads"));
@@ -191,10 +190,6 @@ impl Answer for StreamReceiver {
         let end = response.body().is_end_stream();
         let head = self.read(response.status(), response.headers(), end);
         let mut head = head.ok_or_else(|| invalid(FIELDS))?;
-        if head.status == 101 {
-            // RFC 9113 §8.6
-            return Err(invalid("101 in HTTP/2"));
-        }
         if let Some(key) = &self.tunnels
             && (200..300).contains(&head.status)
             && !end

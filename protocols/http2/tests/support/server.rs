@@ -94,9 +94,12 @@ where
     let stop = Arc::new(AtomicBool::new(false));
     let ends = Ends::default();
     let (stopped, told) = (stop.clone(), ends.clone());
+    let (ready, listening) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
         let ended = ringgate_io::run(engine(), &EngineSpec::default(), |_| async move {
+            // Sets TCP_NODELAY, which a connection that came before would not have.
             let listener = Listener::from_std(listener).unwrap();
+            ready.send(()).unwrap();
             let accepting = async {
                 while let Ok((stream, _)) = listener.accept().await {
                     ringgate_io::spawn(handle(stream, told.clone()));
@@ -112,6 +115,7 @@ where
         });
         ended.unwrap();
     });
+    listening.recv().unwrap();
     Server { address, ends, stop, thread: Some(thread) }
 }
 

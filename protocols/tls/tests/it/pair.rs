@@ -36,11 +36,26 @@ fn both_halves_talk_and_close() {
 }
 
 /// Bytes that tell where they stand.
-fn pattern(at: usize, len: usize) -> Vec<u8> {
-    (at..at + len).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8).collect()
+struct Pattern(Vec<u8>);
+
+/// A prime, so that it fits no size of a buffer or record.
+const PERIOD: usize = 1_000_003;
+
+impl Pattern {
+    fn new() -> Pattern {
+        let byte = |at: usize| {
+            let at = (at % PERIOD) as u64;
+            (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
+        };
+        Pattern((0..PERIOD + 300_000).map(byte).collect())
+    }
+
+    fn at(&self, at: usize, len: usize) -> &[u8] {
+        &self.0[at % PERIOD..][..len]
+    }
 }
 
-async fn send_all(to: &mut impl WriteIo, total: usize, seed: u64) {
+async fn send_all(to: &mut impl WriteIo, pattern: &Pattern, total: usize, seed: u64) {
     let mut rng = seed;
     let mut at = 0;
     while at < total {
@@ -48,13 +63,14 @@ async fn send_all(to: &mut impl WriteIo, total: usize, seed: u64) {
         let most =
             [1, 100, 5000, 16 * 1024, 16 * 1024 + 1, 300_000, HUGE][(rng >> 33) as usize % 7];
         let len = (1 + (rng >> 40) as usize % most).min(total - at);
-        to.send(Chunk::from(bytes::Bytes::from(pattern(at, len))), LONG).await.unwrap();
+        let bytes = bytes::Bytes::copy_from_slice(pattern.at(at, len));
+        to.send(Chunk::from(bytes), LONG).await.unwrap();
         at += len;
     }
     to.shutdown().await.unwrap();
 }
 
-async fn recv_all(from: &mut impl ReadIo, total: usize, seed: u64) {
+async fn recv_all(from: &mut impl ReadIo, pattern: &Pattern, total: usize, seed: u64) {
     let mut rng = seed;
     let mut at = 0;
     loop {
@@ -71,7 +87,7 @@ async fn recv_all(from: &mut impl ReadIo, total: usize, seed: u64) {
         let got = got.unwrap();
         assert_eq!(lease.len(), front + got);
         assert!(lease.bytes()[..front].iter().all(|byte| *byte == b'x'));
-        assert!(lease.bytes()[front..] == pattern(at, got), "bytes differ from {at} on");
+        assert!(&lease.bytes()[front..] == pattern.at(at, got), "bytes differ from {at} on");
         at += got;
         if got == 0 {
             break;
@@ -85,12 +101,19 @@ fn bulk_goes_both_ways_byte_for_byte() {
     const TOTAL: usize = 100_000_000;
     on_both(|| async {
         let authority = Authority::new();
-        let configs = (Arc::new(authority.server()), Arc::new(authority.client()));
-        let (server, client) = both(configs.0, configs.1).await;
+        let pattern = Pattern::new();
+        let (server, client) =
+            both(Arc::new(authority.server()), Arc::new(authority.client())).await;
         let (mut server, mut client) = (server.unwrap(), client.unwrap());
         join(
-            join(send_all(&mut server.writer, TOTAL, 1), recv_all(&mut server.reader, TOTAL, 2)),
-            join(send_all(&mut client.writer, TOTAL, 3), recv_all(&mut client.reader, TOTAL, 4)),
+            join(
+                send_all(&mut server.writer, &pattern, TOTAL, 1),
+                recv_all(&mut server.reader, &pattern, TOTAL, 2),
+            ),
+            join(
+                send_all(&mut client.writer, &pattern, TOTAL, 3),
+                recv_all(&mut client.reader, &pattern, TOTAL, 4),
+            ),
         )
         .await;
         assert!(server.reader.is_closed() && client.reader.is_closed());
@@ -116,15 +139,16 @@ fn a_receive_gives_its_buffer_back_and_loses_nothing() {
         server.reader.readable(LONG).await.unwrap();
         assert_eq!(recv_exact(&mut server.reader, 4).await, b"ping");
         // What does not fit waits, and the reader is readable without the socket.
-        client.writer.send(Chunk::from(bytes::Bytes::from(pattern(0, 9000))), LONG).await.unwrap();
+        let pattern = Pattern::new();
+        client.writer.send(Chunk::copy_of(pattern.at(0, 9000)), LONG).await.unwrap();
         let mut lease = Lease::with_capacity(SMALL);
         lease.fill(&[b'x'; SMALL - 1]);
         let (lease, got) = server.reader.recv(lease, LONG).await;
-        assert_eq!((got.unwrap(), lease.bytes()[SMALL - 1]), (1, pattern(0, 1)[0]));
+        assert_eq!((got.unwrap(), lease.bytes()[SMALL - 1]), (1, pattern.at(0, 1)[0]));
         server.reader.readable(patience).await.unwrap();
         let (full, got) = server.reader.recv(lease, LONG).await;
         assert_eq!((got.unwrap(), full.len()), (0, SMALL), "a full lease takes nothing");
-        assert_eq!(recv_exact(&mut server.reader, 8999).await, pattern(1, 8999));
+        assert_eq!(recv_exact(&mut server.reader, 8999).await, pattern.at(1, 8999));
         assert_eq!(
             server.reader.readable(patience).await.unwrap_err().kind(),
             io::ErrorKind::TimedOut
