@@ -22,6 +22,7 @@ mod object;
 mod paths;
 mod precedence;
 mod rewrite;
+mod traefik;
 
 use crate::config::{Document, Environment, Problem, Problems};
 use crate::plugin::Registry;
@@ -42,7 +43,7 @@ pub struct Source {
 }
 
 /// Every source, a line each.
-pub static SOURCES: [Source; 2] = [kong::SOURCE, apisix::SOURCE];
+pub static SOURCES: [Source; 3] = [kong::SOURCE, traefik::SOURCE, apisix::SOURCE];
 
 /// A configuration that was taken over.
 #[derive(Debug)]
