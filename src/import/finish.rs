@@ -99,8 +99,7 @@ fn close(parts: &mut Parts, document: &Document) {
             .or(parts.unguarded.as_ref())
             .cloned();
         if let Some(lost) = lost.filter(|_| !item.closed) {
-            let reason = format!("without {lost} it would be open");
-            let told = shut(item, &reason);
+            let told = shut(item, &format!("it lost {lost}"));
             parts.losses.push(document.problem(&item.origin, told));
         }
     }
@@ -115,7 +114,7 @@ fn shut(item: &mut Item, reason: &str) -> String {
         // Clients read the message: it says nothing of the configuration.
         plugins[CLOSED] = json!({"whitelist": ["0.0.0.0/32"], "message": "closed by the import"});
     }
-    format!("route {id} is written closed, with an {CLOSED} that lets nobody in: {reason}")
+    format!("route {id} is written closed (an {CLOSED} lets nobody in): {reason}")
 }
 
 /// What a route takes, without what it does with it.

@@ -15,6 +15,7 @@
 mod apisix;
 mod draft;
 mod emit;
+mod envoy;
 mod finish;
 mod kong;
 mod names;
@@ -43,7 +44,7 @@ pub struct Source {
 }
 
 /// Every source, a line each.
-pub static SOURCES: [Source; 3] = [kong::SOURCE, traefik::SOURCE, apisix::SOURCE];
+pub static SOURCES: [Source; 4] = [kong::SOURCE, traefik::SOURCE, envoy::SOURCE, apisix::SOURCE];
 
 /// A configuration that was taken over.
 #[derive(Debug)]
@@ -90,3 +91,6 @@ impl Source {
 fn plain_variable(name: &str, environment: Environment<'_>) -> Option<String> {
     environment(name)
 }
+
+#[cfg(test)]
+mod tests;

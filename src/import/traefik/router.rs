@@ -67,8 +67,11 @@ fn one<'a>(
         Some(target) => service::upstream(reader, target, &router.at("service"), &mut plugins),
         None => None,
     };
-    if target.is_none() {
-        router.lose("service", "has none");
+    if upstream.is_none() {
+        if target.is_none() {
+            router.lose("service", "has none");
+        }
+        plugins.unguarded.get_or_insert_with(|| "its service".into());
     }
     for conditions in conditions {
         let id = reader.draft.id(Kind::Route, name);
