@@ -18,45 +18,58 @@ pub(super) const SOURCE: Source = Source {
     variable: plain_variable,
 };
 
-/// Plugins that keep requests out.
-const GUARDS: [&str; 36] = [
-    "key-auth",
-    "basic-auth",
-    "jwt-auth",
-    "hmac-auth",
-    "ldap-auth",
-    "openid-connect",
-    "authz-keycloak",
-    "authz-casbin",
-    "authz-casdoor",
-    "wolf-rbac",
-    "opa",
-    "forward-auth",
-    "multi-auth",
-    "cas-auth",
-    "jwe-decrypt",
-    "saml-auth",
-    "dingtalk-auth",
-    "feishu-auth",
-    "acl",
-    "consumer-restriction",
-    "ip-restriction",
-    "ua-restriction",
-    "referer-restriction",
-    "uri-blocker",
-    "csrf",
-    "request-validation",
-    "oas-validator",
-    "chaitin-waf",
-    "coraza",
-    "fault-injection",
-    "serverless-pre-function",
-    "serverless-post-function",
-    "ext-plugin-pre-req",
-    "ext-plugin-post-req",
-    "ai-prompt-guard",
-    "data-mask",
+/// Plugins that change nothing of who gets through. Any other may, also those that somebody wrote.
+const HARMLESS: [&str; 44] = [
+    "ai",
+    "ai-proxy",
+    "ai-proxy-multi",
+    "ai-prompt-decorator",
+    "ai-prompt-template",
+    "ai-rag",
+    "ai-rate-limiting",
+    "api-breaker",
+    "attach-consumer-label",
+    "aws-lambda",
+    "azure-functions",
+    "batch-requests",
+    "body-transformer",
+    "brotli",
+    "client-control",
+    "cors",
+    "datadog",
+    "degraphql",
+    "dubbo-proxy",
+    "echo",
+    "example-plugin",
+    "gzip",
+    "http-dubbo",
+    "inspect",
+    "kafka-proxy",
+    "log-rotate",
+    "mocking",
+    "mqtt-proxy",
+    "node-status",
+    "openfunction",
+    "opentelemetry",
+    "openwhisk",
+    "prometheus",
+    "public-api",
+    "real-ip",
+    "redirect",
+    "request-id",
+    "response-rewrite",
+    "server-info",
+    "skywalking",
+    "syslog",
+    "traffic-label",
+    "traffic-split",
+    "zipkin",
 ];
+const HARMLESS_PARTS: [&str; 5] = ["-logger", "-logging", "limit-", "proxy-", "grpc-"];
+
+fn guards(name: &str) -> bool {
+    !HARMLESS.contains(&name) && !HARMLESS_PARTS.iter().any(|part| name.contains(part))
+}
 
 /// Keys that name a resource.
 const IDS: [&str; 8] = [
@@ -174,7 +187,7 @@ fn plugins(draft: &Draft<'_>, kind: Kind, resource: &Object<'_>) -> Plugins {
         let is_credential = scope == PluginScope::Consumer
             && (draft.registry.get(name).is_some_and(|kind| kind.scope() == Scope::Auth)
                 || name.ends_with("-auth"));
-        let guards = GUARDS.contains(&name.as_str()) && !disabled && !is_credential;
+        let guards = guards(name) && !disabled && !is_credential;
         let origin = format!("{}/{name}", resource.at("plugins"));
         plugins.put_in(draft, &origin, name, conf.clone(), guards, scope);
     }

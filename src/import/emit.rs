@@ -209,13 +209,13 @@ mod tests {
     #[test]
     fn short_parts_stand_on_one_line() {
         let text = written(&json!({
-            "id": "a", "uri": "/a*", "n": 5, "on": "on",
+            "id": "a", "uri": "/a*", "m": 5, "on": "on",
             "upstream": {"type": "roundrobin", "nodes": {"10.0.0.1:80": 1}},
             "key": "-----BEGIN KEY-----\nabc\n",
         }));
         assert_eq!(
             text,
-            "id: a\nuri: \"/a*\"\nn: 5\n\"on\": \"on\"\n\
+            "id: a\nuri: \"/a*\"\nm: 5\n\"on\": \"on\"\n\
              upstream: { type: roundrobin, nodes: { \"10.0.0.1:80\": 1 } }\n\
              key: |\n  -----BEGIN KEY-----\n  abc\n"
         );

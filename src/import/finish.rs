@@ -1,6 +1,6 @@
 //! From a draft to a resource file that `check` takes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -51,6 +51,9 @@ pub(super) fn finish(
         close(&mut parts, document);
         let text = written(&parts.items, source, &document.file);
         let Err(problems) = verify(&text) else {
+            // What several routes share may have been read for each.
+            let mut told = HashSet::new();
+            parts.losses.retain(|loss| told.insert(loss.to_string()));
             parts.losses.sort_by_key(|loss| loss.line);
             return Ok(Imported { text, losses: parts.losses });
         };
@@ -62,8 +65,9 @@ pub(super) fn finish(
 }
 
 fn written(items: &BTreeMap<Kind, Vec<Item>>, source: &Source, file: &str) -> String {
-    let file: String = file.chars().filter(|c| !c.is_control()).collect();
-    let mut text = format!("# {} from {}.\n", source.title, file.replace("${{", "$ {{"));
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let name: String = name.chars().filter(|c| !c.is_control()).collect();
+    let mut text = format!("# {}: {}.\n", source.title, name.replace("${{", "$ {{"));
     for kind in ORDER {
         let Some(items) = items.get(&kind).filter(|items| !items.is_empty()) else { continue };
         text.push_str(&format!("\n{}:\n", kind.plural()));
@@ -95,8 +99,7 @@ fn close(parts: &mut Parts, document: &Document) {
             .or(parts.unguarded.as_ref())
             .cloned();
         if let Some(lost) = lost.filter(|_| !item.closed) {
-            let reason = format!("without {lost} it would be open");
-            let told = shut(item, &reason);
+            let told = shut(item, &format!("it lost {lost}"));
             parts.losses.push(document.problem(&item.origin, told));
         }
     }
@@ -108,10 +111,10 @@ fn shut(item: &mut Item, reason: &str) -> String {
     let id = id(&item.value).unwrap_or_default();
     if let Some(map) = item.value.as_object_mut() {
         let plugins = map.entry("plugins").or_insert_with(|| json!({}));
-        let message = format!("closed by the import: {reason}");
-        plugins[CLOSED] = json!({"whitelist": ["0.0.0.0/32"], "message": message});
+        // Clients read the message: it says nothing of the configuration.
+        plugins[CLOSED] = json!({"whitelist": ["0.0.0.0/32"], "message": "closed by the import"});
     }
-    format!("route {id} is written closed, with an {CLOSED} that lets nobody in: {reason}")
+    format!("route {id} is written closed (an {CLOSED} lets nobody in): {reason}")
 }
 
 /// What a route takes, without what it does with it.

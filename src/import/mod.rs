@@ -15,6 +15,7 @@
 mod apisix;
 mod draft;
 mod emit;
+mod envoy;
 mod finish;
 mod kong;
 mod names;
@@ -22,6 +23,7 @@ mod object;
 mod paths;
 mod precedence;
 mod rewrite;
+mod traefik;
 
 use crate::config::{Document, Environment, Problem, Problems};
 use crate::plugin::Registry;
@@ -42,7 +44,7 @@ pub struct Source {
 }
 
 /// Every source, a line each.
-pub static SOURCES: [Source; 2] = [kong::SOURCE, apisix::SOURCE];
+pub static SOURCES: [Source; 4] = [kong::SOURCE, traefik::SOURCE, envoy::SOURCE, apisix::SOURCE];
 
 /// A configuration that was taken over.
 #[derive(Debug)]
@@ -89,3 +91,6 @@ impl Source {
 fn plain_variable(name: &str, environment: Environment<'_>) -> Option<String> {
     environment(name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,29 +57,43 @@ static MAPPINGS: &[Mapping] = &[
     maps("zipkin", "zipkin", false, zipkin),
 ];
 
-/// Plugins without an equivalent that keep requests out.
-const GUARDS: [&str; 15] = [
-    "ldap-auth",
-    "ldap-auth-advanced",
-    "oauth2",
-    "oauth2-introspection",
-    "openid-connect",
-    "mtls-auth",
-    "session",
-    "key-auth-enc",
-    "opa",
-    "request-validator",
-    "vault-auth",
-    "jwt-signer",
-    "saml",
-    "header-cert-auth",
-    "injection-protection",
+/// Plugins without an equivalent that change nothing of who gets through. Any other may, also those
+/// that somebody wrote.
+const HARMLESS: [&str; 28] = [
+    "acme",
+    "aws-lambda",
+    "azure-functions",
+    "canary",
+    "confluent",
+    "datadog",
+    "degraphql",
+    "exit-transformer",
+    "forward-proxy",
+    "graphql-proxy-cache-advanced",
+    "graphql-rate-limiting-advanced",
+    "grpc-gateway",
+    "jq",
+    "kafka-log",
+    "kafka-upstream",
+    "loggly",
+    "mocking",
+    "opentelemetry",
+    "proxy-cache",
+    "proxy-cache-advanced",
+    "rate-limiting-advanced",
+    "request-transformer-advanced",
+    "response-ratelimiting",
+    "response-transformer-advanced",
+    "route-transformer-advanced",
+    "statsd",
+    "statsd-advanced",
+    "syslog",
 ];
 
-/// Whether requests would get through without it that must not.
+/// Whether requests might get through without it that must not.
 pub(super) fn guards(name: &str) -> bool {
     let known = MAPPINGS.iter().find(|mapping| mapping.kong == name);
-    known.map_or_else(|| GUARDS.contains(&name), |mapping| mapping.guards)
+    known.map_or_else(|| !HARMLESS.contains(&name), |mapping| mapping.guards)
 }
 
 /// Puts a plugin among those of a resource, or notes that it is lost.

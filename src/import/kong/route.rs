@@ -92,9 +92,11 @@ fn http<'a>(
     let asks = i64::from(!methods.is_null() || !vars.is_empty() && headers == 0)
         + i64::from(headers > 0)
         + i64::from(!snis.is_empty());
-    let total = asks
-        + i64::from(!given.is_empty())
-        + i64::from(hosts.iter().any(|(names, var)| !names.is_empty() || var.is_some()));
+    let has_hosts = i64::from(hosts.iter().any(|(names, var)| !names.is_empty() || var.is_some()));
+    let has_paths = i64::from(!given.is_empty());
+    // Of those that ask for equally much, hosts count most, then fields, then paths.
+    let kinds = has_hosts * 8 + i64::from(headers > 0) * 4 + has_paths * 2;
+    let total = (asks + has_paths + has_hosts) * 100 + kinds;
     let wanted = names.first().map_or("route", String::as_str);
     let labels = labels(route);
     let preserve = route.bool("preserve_host").unwrap_or(false);
