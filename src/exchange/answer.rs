@@ -4,6 +4,7 @@
 //! for the log.
 
 use ringgate_core::{Code, Fault};
+use ringgate_grpc::Status;
 
 use crate::plugin::Reply;
 
@@ -32,7 +33,10 @@ pub fn status(code: Code) -> Option<u16> {
         | Code::UpstreamInvalid
         | Code::UpstreamTls
         | Code::UpstreamRefused => 502,
-        Code::ConnectTimeout | Code::UpstreamSendTimeout | Code::UpstreamReadTimeout => 504,
+        Code::ConnectTimeout
+        | Code::UpstreamSendTimeout
+        | Code::UpstreamReadTimeout
+        | Code::DeadlineExceeded => 504,
         Code::NoNode | Code::UpstreamBusy | Code::Overloaded | Code::ShuttingDown => 503,
         Code::Plugin | Code::Internal => 500,
     })
@@ -57,9 +61,10 @@ fn text(code: Code) -> &'static str {
         | Code::UpstreamInvalid
         | Code::UpstreamTls
         | Code::UpstreamRefused => "502 Bad Gateway",
-        Code::ConnectTimeout | Code::UpstreamSendTimeout | Code::UpstreamReadTimeout => {
-            "504 Gateway Time-out"
-        }
+        Code::ConnectTimeout
+        | Code::UpstreamSendTimeout
+        | Code::UpstreamReadTimeout
+        | Code::DeadlineExceeded => "504 Gateway Time-out",
         Code::NoNode => "503 no valid upstream node",
         Code::UpstreamBusy | Code::Overloaded | Code::ShuttingDown => {
             "503 Service Temporarily Unavailable"
@@ -71,6 +76,35 @@ fn text(code: Code) -> &'static str {
         | Code::ClientGone
         | Code::HandshakeFailed
         | Code::Excessive => "500 Internal Server Error",
+    }
+}
+
+/// What a fault means to a gRPC client. Where the fault has a status of HTTP that gRPC's
+/// `http-grpc-status-mapping.md` knows, it is that mapping's, as with Envoy, so that a client sees
+/// the same whether the gateway or something behind it could not go on; the others say in gRPC's
+/// terms what happened.
+pub fn grpc(code: Code) -> Status {
+    match code {
+        // The one code that says more than its status.
+        Code::ClientCertificate => Status::Unauthenticated,
+        Code::DeadlineExceeded => Status::DeadlineExceeded,
+        Code::UriTooLong | Code::HeadersTooLarge | Code::BodyTooLarge => Status::ResourceExhausted,
+        Code::NotImplemented | Code::VersionUnsupported => Status::Unimplemented,
+        Code::HeaderTimeout
+        | Code::BodyTimeout
+        | Code::SendTimeout
+        | Code::IdleTimeout
+        | Code::ClientGone => Status::Cancelled,
+        Code::Plugin | Code::Internal => Status::Internal,
+        other => status(other).map_or(Status::Unavailable, Status::from_http),
+    }
+}
+
+/// The message that goes with [`grpc()`]: the text for outside, without the number of HTTP.
+pub fn grpc_message(code: Code) -> &'static str {
+    match code {
+        Code::DeadlineExceeded => "Deadline Exceeded",
+        code => text(code).split_once(' ').map_or("", |(_, words)| words),
     }
 }
 
