@@ -3,10 +3,14 @@
 //! The text for outside is APISIX's where it has one, and never holds the fault's detail: that is
 //! for the log.
 
-use ringgate_core::{Code, Fault};
+use ringgate_core::{Code, Fault, HeaderId, ResponseHead};
 use ringgate_grpc::Status;
+use serde_json::Value;
 
 use crate::plugin::Reply;
+
+/// Bytes of a refusal that are looked at for its message.
+const MESSAGE_MAX: usize = 4096;
 
 /// Body of APISIX's answer where no route matches.
 pub const ROUTE_NOT_FOUND: &str = "404 Route Not Found";
@@ -106,6 +110,32 @@ pub fn grpc_message(code: Code) -> &'static str {
         Code::DeadlineExceeded => "Deadline Exceeded",
         code => text(code).split_once(' ').map_or("", |(_, words)| words),
     }
+}
+
+/// An answer of HTTP in gRPC's terms. A fault is told as [`grpc()`] says; of any other answer the
+/// status means what gRPC's mapping says (so a limit's refusal, 429 or 503, is `UNAVAILABLE`), and
+/// its text is the message.
+pub fn in_grpc(head: &ResponseHead, body: &[u8], fault: Option<Code>) -> (Status, String) {
+    if let Some(code) = fault {
+        return (grpc(code), grpc_message(code).to_owned());
+    }
+    let reason = || String::from_utf8_lossy(head.reason()).into_owned();
+    (Status::from_http(head.status), message(head, body).unwrap_or_else(reason))
+}
+
+/// The text of a refusal: `error_msg` or `message` of an object, or a plain text.
+fn message(head: &ResponseHead, body: &[u8]) -> Option<String> {
+    if body.is_empty() || body.len() > MESSAGE_MAX {
+        return None;
+    }
+    if let Ok(Value::Object(object)) = serde_json::from_slice(body) {
+        let said = ["error_msg", "message"].iter().find_map(|key| object.get(*key)?.as_str());
+        return said.map(str::to_owned);
+    }
+    let media_type = head.headers.get(HeaderId::ContentType).unwrap_or_default();
+    let plain = media_type.is_empty() || media_type.starts_with(b"text/plain");
+    let text = std::str::from_utf8(body).ok().map(str::trim);
+    text.filter(|text| plain && !text.is_empty()).map(str::to_owned)
 }
 
 /// The answer to a fault before a head was sent; `None`: the connection just ends.

@@ -31,7 +31,10 @@ pub async fn serve<R: Receive, S: Respond, N: Nodes>(
     let seen = corrected.as_ref().unwrap_or(&connection);
     let mut cx = Cx::new(shard, &plan, seen);
     cx.grpc = ringgate_grpc::is_grpc_request(&head);
-    cx.route = plan.routes.find(&Subject::new(&head, seen)).map(|found| found.payload);
+    if let Some(found) = plan.routes.find(&Subject::new(&head, seen)) {
+        cx.route = Some(found.payload);
+        cx.matched_uri = Some(found.uri());
+    }
 
     let mut merged = Merged(None);
     let peer = connection.peer.ip();
@@ -171,7 +174,11 @@ async fn local_reply<S: Respond>(
     // For variables; until the head has gone, a failure takes it back.
     cx.outcome.status = head.status;
     cx.shard.stamp(&mut head);
+    if let ReplyBody::Whole(whole) = &body {
+        cx.reply_body = Some(whole.clone());
+    }
     let prepared = prepare(LocalBody::new(body), &mut head, request, chains, cx).await;
+    cx.reply_body = None;
     let mut body = prepared.inspect_err(|_| cx.outcome.status = 0)?;
     if cx.grpc {
         grpc::trailers_only(&mut head, &mut body, &mut cx.outcome);
@@ -246,7 +253,9 @@ async fn fail<S: Respond>(
             }
         }
         // What began well ends with the reason, where the client's protocol can tell it.
-        _ if cx.grpc && cx.outcome.open_ended && grpc::end(&fault, request, client, cx).await => {
+        _ if cx.outcome.open_ended
+            && grpc::end(&fault, request, client, merged.chains(cx), cx).await =>
+        {
             match fault.side() {
                 ringgate_core::Side::Downstream => Err(fault),
                 _ => Ok(()),

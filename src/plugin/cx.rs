@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use ringgate_core::{Code, ConnectionInfo, Headers, RequestHead, Span};
+use ringgate_core::{Chunk, Code, ConnectionInfo, Headers, RequestHead, Span};
 use ringgate_grpc::Status;
 use smallvec::SmallVec;
 
 use crate::config::plan::{Consumer, Credential, Plan, Route, Upstream};
-use crate::route::{Context, Subject};
+use crate::route::{Context, Subject, UriPattern};
 use crate::shard::Shard;
 
 /// What became of an exchange, for logs and metrics. Filled while it goes on.
@@ -76,6 +76,8 @@ pub struct Cx<'p> {
     pub connection: &'p ConnectionInfo,
     /// The route that it matched.
     pub route: Option<&'p Arc<Route>>,
+    /// The URI that the route was found by.
+    pub matched_uri: Option<&'p UriPattern>,
     /// Where it goes, when that is not the route's own upstream.
     pub upstream: Option<&'p Arc<Upstream>>,
     /// The host that the node gets in place of the client's, where the upstream passes hosts on: a
@@ -92,6 +94,8 @@ pub struct Cx<'p> {
     pub request_body: Option<Bytes>,
     /// The answer's body, where a plugin buffers it; replace it to send another.
     pub response_body: Option<Bytes>,
+    /// The body of an answer that is made here and is no stream, while its response phases run.
+    pub reply_body: Option<Chunk>,
     /// The trailers behind a body that was buffered; replace them to send others.
     pub response_trailers: Option<Headers>,
     /// Buffers this answer's body up to so many bytes, whatever the chains need: set before the
@@ -110,6 +114,7 @@ impl<'p> Cx<'p> {
             plan,
             connection,
             route: None,
+            matched_uri: None,
             upstream: None,
             upstream_host: None,
             consumer: None,
@@ -117,6 +122,7 @@ impl<'p> Cx<'p> {
             grpc: false,
             request_body: None,
             response_body: None,
+            reply_body: None,
             response_trailers: None,
             buffer_response: None,
             outcome: Outcome::starting(shard.now()),

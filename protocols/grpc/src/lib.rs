@@ -15,7 +15,7 @@ mod trailers;
 pub mod web;
 
 pub use content_type::{Flavour, flavour, is_grpc, is_grpc_request};
-pub use message::{FramingError, Message, MessageReader, PREFIX, framed, prefix};
+pub use message::{Boundary, FramingError, Message, MessageReader, PREFIX, framed, prefix};
 pub use status::Status;
 pub use text::{decode_message, encode_message};
 pub use timeout::{deadline, format_timeout, parse_timeout};

@@ -128,6 +128,41 @@ impl MessageReader {
     }
 }
 
+/// Follows messages that pass by, to know whether one is whole where they break off.
+#[derive(Debug, Default)]
+pub struct Boundary {
+    prefix: [u8; PREFIX],
+    filled: usize,
+    /// What is missing of the message.
+    missing: usize,
+}
+
+impl Boundary {
+    /// These bytes passed.
+    pub fn advance(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.missing == 0 {
+                self.prefix[self.filled] = bytes[0];
+                self.filled += 1;
+                bytes = &bytes[1..];
+                if self.filled == PREFIX {
+                    let [_, len @ ..] = self.prefix;
+                    self.missing = usize::try_from(u32::from_be_bytes(len)).unwrap_or(usize::MAX);
+                    self.filled = 0;
+                }
+            }
+            let passing = bytes.len().min(self.missing);
+            self.missing -= passing;
+            bytes = &bytes[passing..];
+        }
+    }
+
+    /// Whether the last message is whole.
+    pub fn is_reached(&self) -> bool {
+        self.filled == 0 && self.missing == 0
+    }
+}
+
 /// What stands before a message of `len` bytes. Lengths above 4 GiB cannot be told; nobody has
 /// such messages.
 pub fn prefix(flags: u8, len: usize) -> [u8; PREFIX] {
@@ -190,9 +225,12 @@ mod tests {
             let body: Vec<u8> = messages.iter().flat_map(|message| framed(message)).collect();
             let mut reader = MessageReader::new(40);
             let (mut rest, mut got) = (&body[..], Vec::new());
+            let mut boundary = Boundary::default();
             for cut in cuts.into_iter().chain([usize::MAX]) {
                 let (front, behind) = rest.split_at(cut.min(rest.len()));
                 got.extend(read(&mut reader, front).expect("messages"));
+                boundary.advance(front);
+                prop_assert_eq!(boundary.is_reached(), reader.finish().is_ok());
                 rest = behind;
             }
             reader.finish().expect("whole");
