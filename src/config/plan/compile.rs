@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::draft::{Compiled, Draft, Drafted};
+use super::protos::{self, Protos};
 use super::touched::{Touched, Users, references};
 use super::upstream::Answers;
 use super::{Plan, Upstream};
@@ -73,6 +74,7 @@ pub struct Compiler {
     routes: HashMap<Arc<str>, Compiled>,
     /// Upstreams by id, and those inside routes and services by `route/ID` and `service/ID`.
     upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+    protos: Arc<Protos>,
     users: Users,
     plan: Arc<Plan>,
 }
@@ -87,6 +89,7 @@ impl Compiler {
             resources: Resources::default(),
             routes: HashMap::new(),
             upstreams: HashMap::new(),
+            protos: Arc::default(),
             users: Users::new(),
             plan: Arc::default(),
         }
@@ -115,23 +118,30 @@ impl Compiler {
         changes: &Changes,
     ) -> Result<Arc<Plan>, Vec<CompileError>> {
         let touched = Touched::of(changes, &resources, &self.resources, &self.users);
-        let mut draft = self.draft(&resources);
+        let protos = match changes.iter().find(|(kind, _)| *kind == Kind::Proto) {
+            Some((_, changed)) => Arc::new(protos::after(&self.protos, changed, &resources)?),
+            None => self.protos.clone(),
+        };
+        let mut draft = self.draft(&resources, protos.clone());
         draft.compile(&touched);
         let changed = |kinds: &[Kind]| changes.iter().any(|(kind, _)| kinds.contains(kind));
-        if changed(&[Kind::Consumer, Kind::ConsumerGroup, Kind::PluginMetadata]) {
+        let everywhere = changed(&[Kind::PluginMetadata, Kind::Proto]);
+        if everywhere || changed(&[Kind::Consumer, Kind::ConsumerGroup]) {
             draft.consumers();
         }
-        if changed(&[Kind::GlobalRule, Kind::PluginMetadata]) {
+        if everywhere || changed(&[Kind::GlobalRule]) {
             draft.global_rules();
         }
         let drafted = draft.finish()?;
         let plan = self.commit(drafted, &resources)?;
         self.resources = resources;
+        self.protos = protos;
         Ok(plan)
     }
 
-    fn draft<'c>(&'c self, resources: &'c Resources) -> Draft<'c> {
-        Draft::new(&self.ingredients, &self.endpoints, &self.answers, resources, &self.upstreams)
+    fn draft<'c>(&'c self, resources: &'c Resources, protos: Arc<Protos>) -> Draft<'c> {
+        let (ingredients, endpoints) = (&self.ingredients, &self.endpoints);
+        Draft::new(ingredients, endpoints, &self.answers, resources, &self.upstreams, protos)
     }
 
     /// Takes the addresses of a name; the plan that has them, where one is needed.
@@ -146,7 +156,7 @@ impl Compiler {
             return None;
         }
         let resources = self.resources.clone();
-        let mut draft = self.draft(&resources);
+        let mut draft = self.draft(&resources, self.protos.clone());
         draft.compile(&touched);
         // What compiled before compiles again: only addresses are different.
         let drafted = draft.finish().ok()?;

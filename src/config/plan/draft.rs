@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::compile::{CompileError, Ingredients};
+use super::protos::Protos;
 use super::touched::Touched;
 use super::upstream::{Answers, NodeTimeouts};
 use super::{Consumer, Consumers, Credential, Route, Upstream};
@@ -41,6 +42,8 @@ pub(super) struct Draft<'c> {
     resources: &'c Resources,
     /// Upstreams of the plan before.
     compiled: &'c HashMap<Arc<str>, Arc<Upstream>>,
+    /// Definitions as they are with the change.
+    protos: Arc<Protos>,
     drafted: Drafted,
     errors: Vec<CompileError>,
 }
@@ -55,9 +58,10 @@ impl<'c> Draft<'c> {
         answers: &'c Answers,
         resources: &'c Resources,
         compiled: &'c HashMap<Arc<str>, Arc<Upstream>>,
+        protos: Arc<Protos>,
     ) -> Draft<'c> {
         let (drafted, errors) = (Drafted::default(), Vec::new());
-        Draft { ingredients, endpoints, answers, resources, compiled, drafted, errors }
+        Draft { ingredients, endpoints, answers, resources, compiled, protos, drafted, errors }
     }
 
     pub(super) fn finish(self) -> Result<Drafted, Vec<CompileError>> {
@@ -120,6 +124,7 @@ impl<'c> Draft<'c> {
             limits: self.ingredients.limits.clone(),
             buffered_body: self.ingredients.buffered_body,
             object: object.clone(),
+            protos: Some(self.protos.clone()),
             attributes: self.ingredients.attributes.get(plugin).cloned().unwrap_or_default(),
             metadata: self
                 .resources

@@ -4,6 +4,7 @@
 mod compile;
 mod consumers;
 mod draft;
+mod protos;
 mod route;
 mod touched;
 mod upstream;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 pub use compile::{CompileError, Compiler, Ingredients, located};
 pub use consumers::{Consumer, Consumers, Credential};
+pub use protos::Protos;
 pub use route::Route;
 pub use upstream::{HashKey, Keepalive, NodeTimeouts, Upstream};
 
