@@ -15,6 +15,8 @@ use std::sync::Arc;
 pub use compile::{CompileError, Compiler, Ingredients, located};
 pub use consumers::{Consumer, Consumers, Credential};
 pub use protos::Protos;
+#[cfg(test)]
+pub(crate) use protos::compile as compile_proto;
 pub use route::Route;
 pub use upstream::{HashKey, Keepalive, NodeTimeouts, Upstream};
 

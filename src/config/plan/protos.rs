@@ -46,7 +46,7 @@ pub(super) fn after(
 }
 
 /// Compiles a definition. Reasons begin with line and column in its text.
-fn compile(id: &str, raw: &Proto) -> Result<DescriptorPool, ConfigError> {
+pub(crate) fn compile(id: &str, raw: &Proto) -> Result<DescriptorPool, ConfigError> {
     let refuse = |reason: String| ConfigError::at("content", reason);
     let content = &raw.content;
     // Every text in protobuf's language has a byte that Base64 has not.
