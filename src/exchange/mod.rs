@@ -15,9 +15,10 @@ mod select;
 mod serve;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tunnel;
 mod turn;
 mod upgrade;
 
-pub use proxy::{Leased, Nodes, Place};
+pub use proxy::{Leased, Nodes, Place, Target};
 pub(crate) use select::{First, first};
 pub use serve::{refuse, serve};

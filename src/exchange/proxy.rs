@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -18,6 +17,7 @@ use super::phases::{self, Chains};
 use super::pump::{self, Moved};
 use super::select::both;
 use super::serve::Request;
+use super::tunnel::tunnel;
 use super::turn::Turns;
 use super::{First, first, forward, upgrade};
 use crate::config::plan::{NodeTimeouts, Route, Upstream};
@@ -42,6 +42,21 @@ pub struct Leased<U, P> {
     pub place: P,
 }
 
+/// Where a request goes, as far as a connection has to know.
+#[derive(Clone, Copy)]
+pub struct Target<'t> {
+    /// The upstream: protocol, bounds of its pool, TLS.
+    pub upstream: &'t Upstream,
+    /// The endpoint of it that was picked.
+    pub endpoint: &'t Endpoint,
+    /// The request's authority: with `pass_host: pass`, the name that TLS asks for.
+    pub authority: &'t [u8],
+    /// Bounds of waits.
+    pub timeouts: &'t NodeTimeouts,
+    /// Connections that have served are passed over.
+    pub fresh: bool,
+}
+
 /// The way to nodes: pools of connections on a shard, synthetic ones in tests.
 #[allow(async_fn_in_trait)] // one thread: no future here is ever Send
 pub trait Nodes {
@@ -50,14 +65,8 @@ pub trait Nodes {
     /// Takes a stream back that can serve again.
     type Place: Place<Self::Stream>;
 
-    /// A connection from the pool, or a new one; with `fresh`, always a new one.
-    async fn lease(
-        &self,
-        upstream: &Upstream,
-        timeouts: &NodeTimeouts,
-        address: SocketAddr,
-        fresh: bool,
-    ) -> Result<Leased<Self::Stream, Self::Place>, Fault>;
+    /// A connection from the pool, a stream of one, or a new one.
+    async fn lease(&self, target: Target<'_>) -> Result<Leased<Self::Stream, Self::Place>, Fault>;
 }
 
 /// A place among the connections to a node, taken until it is dropped.
@@ -194,12 +203,19 @@ impl Attempt<'_> {
         cx: &mut Cx<'_>,
     ) -> Result<(), Fault> {
         let _in_flight = self.upstream.balancer.acquire(self.node);
-        let address = self.endpoint().address;
         let timeouts = match cx.upstream {
             Some(_) => &self.upstream.timeouts,
             None => &self.route.timeouts,
         };
-        let leased = nodes.lease(self.upstream, timeouts, address, self.fresh).await?;
+        let leased = nodes
+            .lease(Target {
+                upstream: self.upstream,
+                endpoint: self.endpoint(),
+                authority: request.head.authority(),
+                timeouts,
+                fresh: self.fresh,
+            })
+            .await?;
         let Leased { stream, reused, place } = leased;
         let opened = cx.shard.now();
         let head = &*request.head;
@@ -269,7 +285,13 @@ impl Attempt<'_> {
             Answered::Switched => match &mut request.body {
                 RequestBody::Stream(body) => {
                     // Boxed: a tunnel is rare, and its room would be every request's.
-                    let tunnel = Box::pin(pump::tunnel(body, &mut up, &mut down, client));
+                    let tunnel = Box::pin(tunnel(
+                        body,
+                        &mut up,
+                        &mut down,
+                        client,
+                        cx.shard.connections.drained(),
+                    ));
                     let moved = tunnel.await;
                     cx.outcome.request_bytes = moved.up.bytes;
                     cx.outcome.response_bytes = moved.down.bytes;

@@ -1,10 +1,6 @@
 //! Moves both bodies of an exchange at the same time, with backpressure: a frame is read only
 //! after the one before was taken by the other side.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
-
 use ringgate_core::{Code, Fault, Frame, Receive, RequestHead, Respond, Transmit};
 
 use super::phases::{self, Chains, Frames};
@@ -150,63 +146,6 @@ impl Moved {
         if let Frame::Data(chunk) = frame {
             self.bytes += chunk.len() as u64;
         }
-    }
-}
-
-/// What went through a tunnel, and how it ended.
-#[derive(Debug)]
-pub(super) struct Tunnelled {
-    pub(super) up: Moved,
-    pub(super) down: Moved,
-    pub(super) result: Result<(), Fault>,
-}
-
-/// Moves raw bytes both ways until both directions have ended: each may end alone (half-close).
-pub(super) async fn tunnel<B: Receive, T: Transmit, A: Receive, S: Respond>(
-    body: &mut B,
-    up: &mut T,
-    down: &mut A,
-    client: &mut S,
-) -> Tunnelled {
-    let (mut sent, mut got) = (Moved::default(), Moved::default());
-    let result = {
-        let mut upward = pin!(raw(body, ToNode(up), &mut sent));
-        let mut downward = pin!(raw(down, ToClient(client), &mut got));
-        let (mut up_done, mut down_done) = (false, false);
-        poll_fn(|task| {
-            if !up_done && let Poll::Ready(end) = upward.as_mut().poll(task) {
-                end?;
-                up_done = true;
-            }
-            if !down_done && let Poll::Ready(end) = downward.as_mut().poll(task) {
-                end?;
-                down_done = true;
-            }
-            if up_done && down_done { Poll::Ready(Ok(())) } else { Poll::Pending }
-        })
-        .await
-    };
-    Tunnelled { up: sent, down: got, result }
-}
-
-async fn raw<B: Receive>(
-    body: &mut B,
-    mut sink: impl Sink,
-    moved: &mut Moved,
-) -> Result<(), Fault> {
-    loop {
-        let frame = body.frame().await?;
-        let taken = match &frame {
-            Frame::Data(chunk) => chunk.len(),
-            Frame::Trailers(_) | Frame::End => {
-                sink.send(Frame::End).await?;
-                return sink.flush().await;
-            }
-        };
-        moved.count(&frame);
-        sink.send(frame).await?;
-        sink.flush().await?;
-        body.consumed(taken);
     }
 }
 

@@ -12,7 +12,7 @@ use ringgate_io::{Reader, Writer};
 
 use super::Settings;
 use crate::config::plan::{NodeTimeouts, Upstream};
-use crate::exchange::{Leased, Nodes, Place};
+use crate::exchange::{Leased, Nodes, Place, Target};
 use crate::telemetry::{Counter, ShardMetrics};
 use crate::upstream::pool::{Full, Grant, Keep, Pool, PoolLimits};
 
@@ -160,11 +160,10 @@ impl Nodes for PooledNodes {
 
     async fn lease(
         &self,
-        upstream: &Upstream,
-        timeouts: &NodeTimeouts,
-        address: SocketAddr,
-        fresh: bool,
+        target: Target<'_>,
     ) -> Result<Leased<NodeConnection, PooledPlace>, Fault> {
+        let Target { upstream, endpoint, timeouts, fresh, .. } = target;
+        let address = endpoint.address;
         let pool = self.pool(address);
         let keep = self.keep(upstream);
         loop {

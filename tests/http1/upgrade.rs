@@ -301,3 +301,44 @@ fn a_reset_of_either_side_ends_a_tunnel() {
     client.expect_gone();
     eventually(SOON, "no client", || gateway.connections() == 0);
 }
+
+/// A text frame as servers send it.
+fn frame(text: &str) -> Vec<u8> {
+    [&[0x81, text.len() as u8], text.as_bytes()].concat()
+}
+
+#[test]
+fn a_drain_tells_clients_to_close_where_a_frame_ends() {
+    // Half of a frame, then, when the gateway drains, the rest and half of one more.
+    let origin = Origin::start(|conversation| {
+        conversation.head()?;
+        conversation.send(SWITCH)?;
+        let hello = frame("hello");
+        conversation.send(&hello[..3])?;
+        while conversation.reader.buffer.is_empty() {
+            conversation.reader.fill()?;
+        }
+        conversation.send([&hello[3..], &frame("too late")[..4]].concat())?;
+        // The client's Close comes through; then this side ends.
+        let close = [0x88, 0x82, 0, 0, 0, 0, 3, 0xe9];
+        while !conversation.reader.buffer.ends_with(&close) {
+            conversation.reader.fill()?;
+        }
+        Ok(())
+    });
+    let mut gateway = start(&origin);
+    let mut client = gateway.client();
+    client.send(HANDSHAKE);
+    switched(&mut client);
+    assert_eq!(client.take(3), frame("hello")[..3]);
+    gateway.signal("TERM");
+    eventually(SOON, "new connections to be refused", || {
+        std::net::TcpStream::connect(gateway.address).is_err()
+    });
+    client.send([0x89, 0x80, 0, 0, 0, 0]);
+    assert_eq!(client.take(4), frame("hello")[3..]);
+    assert_eq!(client.take(4), [0x88, 2, 3, 0xe9], "1001, and nothing of the frame behind");
+    client.send([0x88, 0x82, 0, 0, 0, 0, 3, 0xe9]);
+    client.expect_end();
+    assert!(gateway.wait(SOON).success());
+}

@@ -49,6 +49,17 @@ impl<R: ReadIo + 'static> Input<R> {
         }
     }
 
+    /// The reader, and what is unread; `None` while a receive is armed.
+    pub(crate) fn into_parts(mut self) -> Option<(R, Chunk)> {
+        let unread = self.take(0..self.bytes().len(), self.bytes().len());
+        match self.reader {
+            Reader::Here(reader) if !self.receiving => {
+                Some((reader, unread.unwrap_or_else(|| Chunk::from(""))))
+            }
+            _ => None,
+        }
+    }
+
     /// What is there to read. Nothing while a receive is armed: it has the buffer.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.lease.as_ref().map_or(&[], |lease| &lease.bytes()[self.at..])

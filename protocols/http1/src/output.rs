@@ -62,6 +62,14 @@ impl<W: WriteIo + 'static> Output<W> {
         self.settle().await
     }
 
+    /// The writer, where nothing is under way.
+    pub(crate) fn into_writer(self) -> Option<W> {
+        match self.writer {
+            Writer::Here(writer) if !self.broken => Some(writer),
+            _ => None,
+        }
+    }
+
     async fn settle(&mut self) -> io::Result<()> {
         let Writer::Armed(sending) = &mut self.writer else {
             return Ok(());

@@ -19,6 +19,11 @@ impl<T> Slot<T> {
         self.0.take().map(|content| Taken { slot: self, content: Some(content) })
     }
 
+    /// The content for good, for the owner of the slot.
+    pub(crate) fn take_out(&mut self) -> Option<T> {
+        self.0.take().map(|content| *content)
+    }
+
     /// The content, for the owner of the slot.
     pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
         self.0.get_mut().as_deref_mut()

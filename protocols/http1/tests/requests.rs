@@ -236,3 +236,39 @@ fn a_refused_request_gets_an_answer_and_the_end() {
     now(server.close());
     assert!(peer.is_shut() && !peer.is_aborted());
 }
+
+#[test]
+fn a_client_that_begins_with_http2_is_handed_on_with_all_that_it_sent() {
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nframes";
+    for cut in [preface.len(), 3, 18, 20] {
+        let peer = Peer::new();
+        let mut server = server(&peer);
+        let (first, rest) = preface.split_at(cut);
+        peer.says(first);
+        {
+            let mut next = std::pin::pin!(server.next());
+            if cut < 18 {
+                assert!(poll(&mut next).is_pending());
+                peer.says(rest);
+            }
+            assert!(now(next).unwrap().is_none());
+        }
+        assert!(server.is_http2());
+        let (_, _, received) = server.into_stream().unwrap();
+        let sent = if cut < 18 { preface } else { first };
+        assert_eq!(received.bytes(), sent.as_bytes());
+    }
+    // Behind a request it is one more request, and a bad one.
+    let peer = Peer::new();
+    peer.says(format!("GET / HTTP/1.1\r\n{HOST}\r\n{preface}"));
+    let mut server = server(&peer);
+    {
+        let mut exchange = now(server.next()).unwrap().unwrap();
+        let mut head = ResponseHead::new(204);
+        head.body = BodyLength::Empty;
+        now(exchange.client.head(head, true)).unwrap();
+        now(exchange.client.flush()).unwrap();
+    }
+    assert_eq!(now(server.next()).err().map(|fault| fault.code), Some(Code::VersionUnsupported));
+    assert!(!server.is_http2());
+}

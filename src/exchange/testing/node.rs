@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -12,8 +11,7 @@ use ringgate_core::{
 };
 
 use super::{Body, Piece, joined};
-use crate::config::plan::{self, NodeTimeouts};
-use crate::exchange::{Leased, Nodes, Place};
+use crate::exchange::{Leased, Nodes, Place, Target};
 
 /// What a node got.
 #[derive(Debug, Default)]
@@ -119,13 +117,7 @@ impl Nodes for Node {
     type Stream = Way;
     type Place = Counted;
 
-    async fn lease(
-        &self,
-        _: &plan::Upstream,
-        _: &NodeTimeouts,
-        _: SocketAddr,
-        _: bool,
-    ) -> Result<Leased<Way, Counted>, Fault> {
+    async fn lease(&self, _: Target<'_>) -> Result<Leased<Way, Counted>, Fault> {
         let head = (!self.mute).then(|| self.head.clone());
         let (frames, got) = (self.frames.clone(), self.got.clone());
         let place = Counted(self.reusable.clone());

@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ringgate_core::{
-    BodyLength, Code, ConnectionInfo, Exchange, Fault, Limits, ReadIo, SMALL, Scheme, Timeouts,
-    WriteIo,
+    BodyLength, Chunk, Code, ConnectionInfo, Exchange, Fault, Limits, ReadIo, SMALL, Scheme,
+    Timeouts, WriteIo,
 };
 
 pub use body::Body;
@@ -28,6 +28,9 @@ use shared::{Answer, Shared};
 /// readiness only. Requests that follow one another closely then cost one operation, and a
 /// connection that sleeps costs no buffer.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What an HTTP/2 client says first (RFC 9113 §3.4), up to where it looks like a head.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// What the connections of a listener share.
 #[derive(Debug)]
@@ -59,6 +62,8 @@ pub struct ServerConnection<R, W> {
     requests: u64,
     /// No further request is served.
     over: bool,
+    /// The client speaks HTTP/2.
+    http2: bool,
 }
 
 impl<R: ReadIo + 'static, W: WriteIo + 'static> ServerConnection<R, W> {
@@ -74,6 +79,7 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> ServerConnection<R, W> {
             info,
             requests: 0,
             over: false,
+            http2: false,
         }
     }
 
@@ -100,6 +106,19 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> ServerConnection<R, W> {
         self.over = true;
         self.shared.refuse();
         Client::new(&self.shared)
+    }
+
+    /// Whether the client speaks HTTP/2, with prior knowledge (RFC 9113 §3.3): known once
+    /// [`ServerConnection::next`] gave no request.
+    pub fn is_http2(&self) -> bool {
+        self.http2
+    }
+
+    /// The stream of such a client, with what came on it.
+    pub fn into_stream(mut self) -> Option<(R, W, Chunk)> {
+        let (reader, received) = self.shared.source.take_out()?.input.into_parts()?;
+        let writer = self.shared.output.take_out()?.into_writer()?;
+        Some((reader, writer, received))
     }
 
     /// No request is taken after the one under way: its answer says `Connection: close`.
@@ -130,6 +149,10 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> ServerConnection<R, W> {
             }
             if let Some(extent) = scan.advance(bytes, &bounds).map_err(fault::of_request)? {
                 let head = &bytes[extent.start..extent.end];
+                if self.requests == 0 && extent.start == 0 && head == HTTP2_PREFACE {
+                    self.http2 = true;
+                    return Ok(None);
+                }
                 let parsed = parse::request(head, settings.scheme, &bounds);
                 input.consume(extent.end);
                 return parsed.map(|(parsed, _)| Some(parsed)).map_err(fault::of_request);
