@@ -174,7 +174,7 @@ impl Writer<'_> {
                 let kind = entry.map_entry_value_field().kind();
                 // In an order, so that the same message is always written alike.
                 let mut entries: Vec<_> = map.iter().collect();
-                entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+                entries.sort_by_key(|(key, _)| *key);
                 self.put(b"{");
                 for (index, (key, value)) in entries.into_iter().enumerate() {
                     if index > 0 {
