@@ -304,18 +304,16 @@ fn json_becomes_calls() {
 }
 
 #[test]
-#[ignore = "shards do not speak HTTP/2 yet"]
 fn nodes_are_asked_for_their_health() {
     let Some(python) = python() else { return };
     let (well, ill) = (Server::start(&python), Server::start(&python));
-    let mut upstream = calls(&[well.address, ill.address]);
+    let mut upstream = upstream(&[well.address, ill.address]);
     upstream["checks"] = json!({"active": {
         "type": "grpc", "healthy": {"interval": 1, "successes": 1},
         "unhealthy": {"interval": 1, "http_failures": 1},
     }});
     let resources = Resources::new().route(json!({"id": "r", "uri": "/*", "upstream": upstream}));
     let gateway = Config::new(&resources).start();
-    case(&python, gateway.address, "empty_unary", &[]);
     // Straight to the node: it says of itself that it is not serving.
     case(&python, ill.address, "set_down", &[]);
     eventually(SOON, "the node is taken out", || gateway.log().contains(&ill.address.to_string()));

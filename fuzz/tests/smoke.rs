@@ -18,6 +18,7 @@ fn every_target_runs() {
         "grpc-messages",
         "grpc-web-text",
         "grpc-fields",
+        "protos",
         "path",
         "expr",
         "resources",

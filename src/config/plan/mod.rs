@@ -17,6 +17,7 @@ pub use consumers::{Consumer, Consumers, Credential};
 pub use protos::Protos;
 #[cfg(test)]
 pub(crate) use protos::compile as compile_proto;
+pub(super) use protos::fuzz_proto;
 pub use route::Route;
 pub use upstream::{HashKey, Keepalive, NodeTimeouts, Upstream};
 

@@ -45,6 +45,22 @@ pub(super) fn after(
     if errors.is_empty() { Ok(protos) } else { Err(errors) }
 }
 
+/// Any text as a definition.
+pub(in crate::config) fn fuzz_proto(text: &str) {
+    let raw = Proto {
+        id: None,
+        name: None,
+        desc: None,
+        labels: None,
+        content: text.to_owned(),
+        create_time: None,
+        update_time: None,
+    };
+    if let Err(error) = compile("fuzz", &raw) {
+        assert_eq!(error.path, "content");
+    }
+}
+
 /// Compiles a definition. Reasons begin with line and column in its text.
 pub(crate) fn compile(id: &str, raw: &Proto) -> Result<DescriptorPool, ConfigError> {
     let refuse = |reason: String| ConfigError::at("content", reason);

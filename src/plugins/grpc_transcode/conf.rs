@@ -33,15 +33,15 @@ pub(super) fn schemas() -> &'static Schemas {
                     "type": "array", "minItems": 1,
                     "items": {"type": "string", "anyOf": [
                         options(
-                            "enum as result",
+                            "how 64-bit integers are written",
                             json!(["int64_as_number", "int64_as_string", "int64_as_hexstring"]),
                         ),
-                        options("int64 as result", json!(["enum_as_name", "enum_as_value"])),
-                        options("default values option", json!([
+                        options("how enumerations are written", json!(["enum_as_name", "enum_as_value"])),
+                        options("which defaults are written", json!([
                             "auto_default_values", "no_default_values", "use_default_values",
                             "use_default_metatable",
                         ])),
-                        options("hooks option", json!(["enable_hooks", "disable_hooks"])),
+                        options("without effect", json!(["enable_hooks", "disable_hooks"])),
                     ]},
                 },
                 "show_status_in_body": {

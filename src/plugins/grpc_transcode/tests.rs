@@ -39,6 +39,7 @@ message Book {
   google.protobuf.Any any = 17;
   repeated Inner inners = 18;
   string snake_case = 19;
+  Book book = 20;
 }
 message Detail { string type = 1; int64 code = 2; }
 service Books {
@@ -181,6 +182,7 @@ fn queries_forms_and_bodies_become_messages() {
 
 #[test]
 fn what_fits_no_field_is_refused() {
+    let books = format!("{}{}", "{\"book\":".repeat(70), "{}".to_owned() + &"}".repeat(70));
     let deep = format!("{{\"inner\":{}1{}", "[".repeat(200), "]".repeat(200));
     run(async || {
         let gateway = gateway(with("Get", json!({})));
@@ -191,6 +193,7 @@ fn what_fits_no_field_is_refused() {
             ("{\"kind\": \"NONE\"}", "kind: expected a name or number of the enumeration"),
             ("{\"pages\": 1.5}", "pages: expected a 32-bit integer"),
             ("[1]", "the body is no JSON object"),
+            (&*books.leak(), "book: book: book: "),
             (&*deep.leak(), "the body is no JSON object"),
         ] {
             let answer = gateway.get(post("/x", "application/json", text)).await;
@@ -321,6 +324,16 @@ fn a_status_is_one_of_http() {
     });
 }
 
+/// Books within each other.
+fn nested(depth: usize) -> Vec<u8> {
+    (0..depth).fold(Vec::new(), |inner, _| {
+        let mut outer = vec![0xa2, 1];
+        prost_reflect::prost::encoding::encode_varint(inner.len() as u64, &mut outer);
+        outer.extend_from_slice(&inner);
+        outer
+    })
+}
+
 #[test]
 fn nodes_that_break_the_protocol_are_a_bad_gateway() {
     run(async || {
@@ -334,6 +347,7 @@ fn nodes_that_break_the_protocol_are_a_bad_gateway() {
             done([one().slice(..6)]),
             done([Bytes::from_static(&[1, 0, 0, 0, 0])]),
             done([framed(&[0xff])]),
+            done([framed(&nested(150))]),
             done([message("lib.Book", json!({"name": large}))]),
         ] {
             assert_eq!(gateway.send(Request::get("/x"), &node).await.status(), 502);
