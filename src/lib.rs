@@ -14,4 +14,5 @@ pub mod plugins;
 pub mod route;
 pub mod shard;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;

@@ -14,6 +14,7 @@
 //!   fractional bits (15 ps).
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
 use std::sync::atomic::{
     AtomicU64,
     Ordering::{Relaxed, SeqCst},
@@ -24,6 +25,8 @@ use std::time::{Duration, Instant};
 const WAYS: usize = 8;
 /// Sets of the default table: 262,144 keys, 4 MiB when all are in use.
 const SETS: usize = 32 * 1024;
+/// Sets that are allocated together, when a key first falls into one of them: 2 KiB.
+const SEGMENT: usize = 16;
 /// Nanoseconds of a tick.
 const TICK_NS: u64 = 16_000_000;
 /// Bits below the expiry.
@@ -75,9 +78,14 @@ struct Slot {
 #[derive(Default)]
 struct Set([Slot; WAYS]);
 
+/// A stretch of sets; most gateways limit few keys and never see most of the table.
+type Segment = OnceLock<Box<[Set; SEGMENT]>>;
+
 /// Counters shared by the process.
 pub struct LimitTable {
-    sets: Box<[Set]>,
+    segments: Box<[Segment]>,
+    /// How many sets there are, less one.
+    mask: usize,
     hasher: RandomState,
     epoch: Instant,
     evictions: AtomicU64,
@@ -94,7 +102,8 @@ impl LimitTable {
     pub fn with_sets(sets: usize) -> LimitTable {
         assert!(sets.is_power_of_two(), "sets are found by masking a hash");
         LimitTable {
-            sets: std::iter::repeat_with(Set::default).take(sets).collect(),
+            segments: std::iter::repeat_with(OnceLock::new).take(sets.div_ceil(SEGMENT)).collect(),
+            mask: sets - 1,
             hasher: RandomState::new(),
             epoch: Instant::now(),
             evictions: AtomicU64::new(0),
@@ -186,7 +195,9 @@ impl LimitTable {
     /// What a fixed window has counted so far, without making one.
     fn used(&self, key: LimitKey) -> u64 {
         let now = self.now();
-        let slot = self.set(key).iter().find(|slot| slot.key.load(Relaxed) == key.0);
+        let (segment, set) = self.place(key);
+        let set = self.segments[segment].get().map(|sets| &sets[set].0);
+        let slot = set.and_then(|set| set.iter().find(|slot| slot.key.load(Relaxed) == key.0));
         let state = slot.map_or(0, |slot| slot.state.load(Relaxed));
         if state >> PAYLOAD_BITS <= now >> PAYLOAD_BITS { 0 } else { state & LIMIT_MAX }
     }
@@ -229,9 +240,15 @@ impl LimitTable {
         }
     }
 
-    /// Where a key may be: the top bits choose the set, all of them are compared.
+    /// Where a key may be, as segment and set: the top bits choose, all of them are compared.
+    fn place(&self, key: LimitKey) -> (usize, usize) {
+        let set = (key.0 >> 32) as usize & self.mask;
+        (set / SEGMENT, set % SEGMENT)
+    }
+
     fn set(&self, key: LimitKey) -> &[Slot; WAYS] {
-        &self.sets[(key.0 >> 32) as usize & (self.sets.len() - 1)].0
+        let (segment, set) = self.place(key);
+        &self.segments[segment].get_or_init(Box::default)[set].0
     }
 
     /// The key's slot, found or made.
@@ -308,6 +325,25 @@ mod tests {
             }
         });
         assert_eq!(allowed.load(Relaxed), 5_000);
+    }
+
+    #[test]
+    fn what_is_not_used_is_not_allocated() {
+        let table = LimitTable::default();
+        let allocated = || table.segments.iter().filter(|segment| segment.get().is_some()).count();
+        let window = Duration::from_secs(60);
+        assert_eq!(table.used(table.key("a", b"b")), 0);
+        assert_eq!(allocated(), 0);
+        for subject in 0..10_u8 {
+            assert!(table.debit(table.key("a", &[subject]), 1, 2, window).allowed);
+        }
+        assert!((1..=10).contains(&allocated()));
+        for subject in 0..20_000_u32 {
+            let key = table.key("a", &subject.to_be_bytes());
+            assert_eq!(table.debit(key, 1, 2, window).remaining, 1);
+            assert_eq!(table.used(key), 1);
+        }
+        assert_eq!(allocated(), SETS / SEGMENT, "keys fall everywhere");
     }
 
     #[test]

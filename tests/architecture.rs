@@ -183,7 +183,7 @@ fn crates_depend_downwards_only() {
         ("ringgate-core", &[][..]),
         ("ringgate-io", &["ringgate-core"]),
         ("ringgate-http1", &["ringgate-core"]),
-        ("ringgate-http2", &["ringgate-core"]),
+        ("ringgate-http2", &["ringgate-core", "ringgate-io"]),
         ("ringgate-grpc", &["ringgate-core"]),
         ("ringgate-tls", &["ringgate-core"]),
         ("ringgate-websocket", &[]),
@@ -273,7 +273,9 @@ fn only_the_disk_tier_names_glommio() {
 
 #[test]
 fn tokio_runs_on_the_control_side_only() {
-    let beyond = |path: &str| !path.starts_with("src/control/");
+    // h2 asks for tokio's I/O traits; that no runtime comes with them is checked below.
+    let beyond =
+        |path: &str| !path.starts_with("src/control/") && !path.starts_with("protocols/http2/");
     let parts =
         ["runtime", "net", "time", "signal", "task", "io", "fs", "process", "spawn", "main"];
     let words: Vec<String> = parts.iter().map(|part| format!("tokio::{part}")).collect();
@@ -284,6 +286,12 @@ fn tokio_runs_on_the_control_side_only() {
         beyond,
         "no tokio runtime, reactor or timer outside src/control: a shard has none to run it on \
          (tokio::sync is fine):",
+    );
+    let runtime: Vec<&str> = words.iter().copied().filter(|word| *word != "tokio::io").collect();
+    forbid(
+        &runtime,
+        |path| path.starts_with("protocols/http2/"),
+        "protocols/http2 names tokio's I/O traits and nothing else of it:",
     );
 }
 
@@ -321,9 +329,15 @@ fn only_the_control_side_builds_plans() {
         &["Compiler::new"],
         // `check` compiles what it checks and throws the plan away; tests make their own.
         |path| {
-            ["src/control/", "src/config/plan/", "src/cli/check.rs", "src/exchange/testing"]
-                .iter()
-                .all(|place| !path.starts_with(place))
+            [
+                "src/control/",
+                "src/config/plan/",
+                "src/cli/check.rs",
+                "src/exchange/testing",
+                "benches/",
+            ]
+            .iter()
+            .all(|place| !path.starts_with(place))
         },
         "plans are built on the control side only; shards get them whole:",
     );

@@ -107,6 +107,7 @@ fn resources_are_documented_key_by_key() {
         Kind::PluginConfig,
         Kind::GlobalRule,
         Kind::PluginMetadata,
+        Kind::Ssl,
     ] {
         let heading = format!("### {}", kind.plural());
         let section = section(&text, &heading)

@@ -19,6 +19,7 @@ fn every_target_runs() {
         "grpc-web-text",
         "grpc-fields",
         "protos",
+        "client_hello",
         "path",
         "expr",
         "resources",

@@ -80,6 +80,7 @@ fn resources(file: &Path, bootstrap: &Bootstrap, plugins: &Registry) -> Result<(
         limits: Arc::default(),
         buffered_body: bootstrap.limits.buffered_body,
         attributes: bootstrap.plugin_attr.clone(),
+        tls: crate::tls::TlsSettings::default(),
     });
     let compiled = compiler.apply(resources.clone(), &changes);
     compiled.map_err(|errors| located(&name.into(), &resources, errors)).map(|_| ())
@@ -115,10 +116,16 @@ mod tests {
                 "none.yaml: No such file or directory (os error 2)",
             ]
         );
-        let route = "  - uri: /a\n    upstream: { scheme: https, nodes: {} }";
+        let route = "  - uri: /a\n    upstream: { scheme: kafka, nodes: {} }";
         std::fs::write(path("a.yaml"), format!("routes:\n{route}\n#END\n")).unwrap();
-        let compiled = "a.yaml:2: routes[0].upstream.scheme: only http is served by this version";
+        let compiled = "a.yaml:2: routes[0].upstream.scheme: only http, https, grpc, grpcs, h2c and h2 \
+                        are served by this version";
         assert_eq!(told("ok.yaml", &[]), [compiled], "what `run` refuses, `check` does too");
+        let key = "x".repeat(128);
+        let ssl = format!("# one\nssls:\n  - {{ id: a, sni: a.test, cert: {key}, key: {key} }}");
+        std::fs::write(path("a.yaml"), format!("{ssl}\n#END\n")).unwrap();
+        let parsed = "a.yaml:3: ssls[0].cert: failed to parse cert: no PEM certificate in it";
+        assert_eq!(told("ok.yaml", &[]), [parsed]);
         std::fs::remove_file(path("a.yaml")).unwrap();
         assert_eq!(told("ok.yaml", &[]), Vec::<String>::new());
     }

@@ -85,16 +85,13 @@ impl Configuration {
             // Where the file has a route of that id, it is the file's.
             resources.routes.insert(DEMO_ID, 0, demo.clone());
         }
-        for (what, count) in
-            [("ssls", resources.ssls.len()), ("stream_routes", resources.stream_routes.len())]
-        {
-            if count > 0 {
-                error_log::warn(
-                    "control",
-                    "resources without effect",
-                    format_args!("{what} are not served by this version; there are {count}"),
-                );
-            }
+        let count = resources.stream_routes.len();
+        if count > 0 {
+            error_log::warn(
+                "control",
+                "resources without effect",
+                format_args!("stream_routes are not served by this version; there are {count}"),
+            );
         }
         let changes = resources.diff(self.compiler.resources());
         if changes.is_empty() && self.compiler.plan().generation > 0 {

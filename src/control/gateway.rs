@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -11,15 +11,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch as watch_channel};
 
 use super::admin::{self, AdminState, Bounds, key};
+use super::changes::Changes;
 use super::configuration::{Configuration, Running, demo_route};
 use super::dns::{self, DnsConfig, Resolver};
 use super::health::HealthChecks;
 use super::inspect::Gateway;
+use super::tickets::Rotation;
 use super::watch::Watcher;
 use super::{demo, startup};
 use crate::cli::RunOptions;
 use crate::config::Problems;
-use crate::config::bootstrap::{Bootstrap, unsupported};
+use crate::config::bootstrap::{Bootstrap, Protocol, unsupported};
 use crate::config::plan::Ingredients;
 use crate::config::store::FileStore;
 use crate::disk::DiskTier;
@@ -27,6 +29,7 @@ use crate::listener::{self, Inherited};
 use crate::shard::{ShardSpec, Worker};
 use crate::telemetry::error_log;
 use crate::telemetry::report::Reporter;
+use crate::tls::{TlsListener, TlsSettings};
 
 /// Series of plugins' metrics per metric, in the process.
 const SERIES: usize = 10_000;
@@ -62,12 +65,15 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         crate::config::bootstrap::Store::File { path } => FileStore::new(path.clone()),
         other => return Err(format!("a store of kind {} is not served yet", other.kind()).into()),
     };
+    let tickets = Rotation::new()?;
     let ingredients = Ingredients {
         plugins: startup::plugins(&bootstrap),
         limits: Arc::default(),
         buffered_body: bootstrap.limits.buffered_body,
         attributes: bootstrap.plugin_attr.clone(),
+        tls: TlsSettings { tickets: Some(tickets.keys()), ..TlsSettings::default() },
     };
+    tokio::spawn(tickets.run());
     let demo_route = demo.as_ref().map(|(_, address)| demo_route(*address));
     let mut configuration = Configuration::new(store, ingredients, demo_route);
     // Before the file is read and before anybody is told that the gateway is ready: no change is
@@ -84,7 +90,9 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         .listeners
         .iter()
         .map(|listener| {
+            let tls = (listener.protocol == Protocol::Https).then(|| TlsListener::of(listener));
             listener::open(listener.address, cpus.len(), &mut inherited)
+                .map(|sockets| (sockets, tls))
                 .map_err(|error| format!("listen on {}: {error}", listener.address))
         })
         .collect::<Result<Vec<_>, _>>()?;
@@ -110,7 +118,7 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         access_log: startup::access_log(&bootstrap, disk.as_ref())?,
     })?);
 
-    let (names, mut resolved) = mpsc::channel(NAME_UPDATES);
+    let (names, resolved) = mpsc::channel(NAME_UPDATES);
     let resolver = Resolver::new(DnsConfig {
         resolvers: bootstrap.dns.resolvers.clone(),
         timeout: bootstrap.dns.timeout,
@@ -128,6 +136,7 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         draining: AtomicBool::new(false),
         started,
     });
+    let changes = Changes::start(configuration, resolved, gateway.config.clone())?;
     let (end, ended) = watch_channel::channel(());
     let key_note = serve_admin(&bootstrap, gateway.clone(), &ended).await?;
     if let Some((listener, _)) = demo {
@@ -141,19 +150,12 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            changed = files.changed() => {
-                changed?;
-                reload(&mut configuration, &gateway);
-            }
+            _ = files.changed() => changes.reload(),
             _ = hangup.recv() => {
                 if let Some(disk) = &disk {
                     disk.reopen();
                 }
-                reload(&mut configuration, &gateway);
-            }
-            Some(update) = resolved.recv() => {
-                configuration.resolved(update);
-                store_state(&gateway, &configuration);
+                changes.reload();
             }
         }
     }
@@ -162,6 +164,7 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
     error_log::info("control", "draining", format_args!("no new connections are taken"));
     let within = bootstrap.timeouts.shutdown;
+    drop(changes);
     // The endpoints go on answering meanwhile: draining can be watched.
     tokio::task::spawn_blocking(move || worker.drain(within)).await?;
     drop(end);
@@ -171,31 +174,6 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
     error_log::info("control", "ended", format_args!("every connection has ended"));
     error_log::flush(LAST_LINES);
     Ok(())
-}
-
-/// Reads the resource file again. What is wrong with it goes to the log, all of it, and what is in
-/// force stays.
-fn reload(configuration: &mut Configuration, gateway: &Gateway) {
-    let begun = Instant::now();
-    match configuration.load() {
-        Ok(None) => {}
-        Ok(Some(plan)) => error_log::info(
-            "control",
-            "configuration changed",
-            format_args!("plan {} in force after {:?}", plan.generation, begun.elapsed()),
-        ),
-        Err(problems) => {
-            for problem in problems.iter() {
-                error_log::error("control", "configuration refused", format_args!("{problem}"));
-            }
-        }
-    }
-    store_state(gateway, configuration);
-}
-
-fn store_state(gateway: &Gateway, configuration: &Configuration) {
-    let mut state = gateway.config.lock().unwrap_or_else(PoisonError::into_inner);
-    *state = configuration.state().clone();
 }
 
 /// Serves the Admin address and the metrics address; where the key is.

@@ -1,7 +1,8 @@
-//! The control side: everything that is not on a shard. One thread with a tokio runtime; the only
-//! place where a plan is built.
+//! The control side: everything that is not on a shard. One thread with a tokio runtime, and one
+//! on which configurations are read and plans compiled; the only place where a plan is built.
 
 pub mod admin;
+mod changes;
 mod configuration;
 mod demo;
 pub mod dns;
@@ -9,6 +10,7 @@ mod gateway;
 pub mod health;
 mod inspect;
 mod startup;
-pub mod watch;
+mod tickets;
+mod watch;
 
 pub use gateway::run;

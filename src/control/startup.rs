@@ -146,7 +146,7 @@ pub(super) fn access_log(
 /// Tells what listens, on what, and where the key is.
 pub(super) async fn announce(bootstrap: &Bootstrap, gateway: &Gateway, key_note: &str) {
     let mut lines = vec![format!("ringgate {}, {}", env!("CARGO_PKG_VERSION"), origin(bootstrap))];
-    for (set, listener) in gateway.worker.listeners().iter().zip(&bootstrap.listeners) {
+    for (set, listener) in gateway.worker.listeners().zip(&bootstrap.listeners) {
         lines.push(format!("listening on {} ({})", set.address, listener.protocol));
     }
     let status = gateway.status().await;

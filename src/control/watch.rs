@@ -1,30 +1,31 @@
-//! Watches files for changes (inotify).
+//! Watches files for changes: told by the kernel (inotify), or looked for where that fails.
 //!
-//! Not the files are watched but their folders: editors rename a new file over the old one, and
-//! Kubernetes swaps a link (`..data`) beside it. Whatever happens in a folder, the stamps of its
-//! files are compared; what differs is told. A folder that is missing is waited for.
+//! Whatever happens in a folder, the stamps of its files are compared; what differs is told. Where
+//! inotify cannot be had, or ends (`fs.inotify.max_user_watches`), the stamps are compared every
+//! second, and inotify is tried again every minute.
 
-use std::collections::HashMap;
+mod folders;
+
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use inotify::{Inotify, WatchDescriptor, WatchMask};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use self::folders::Folders;
+use crate::telemetry::error_log;
 
 /// Changes so close together are told as one.
 const QUIET: Duration = Duration::from_millis(10);
 /// A folder that never is quiet is told of all the same.
 const QUIET_MAX: Duration = Duration::from_millis(200);
-/// How often a folder that is missing is looked for.
-const MISSING: Duration = Duration::from_millis(500);
+/// How often files are looked at where the kernel does not tell.
+const POLL: Duration = Duration::from_secs(1);
+/// How often inotify is tried again.
+const RETRY: Duration = Duration::from_secs(60);
 /// Files of one watcher.
 const FILES_MAX: usize = 1024;
-/// Bytes of events read at once.
-const EVENTS: usize = 4096;
 
 /// What tells one version of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,19 +47,24 @@ struct Watched {
 }
 
 /// Watches a set of files.
-pub struct Watcher {
-    descriptor: AsyncFd<Inotify>,
+pub(super) struct Watcher {
     files: Vec<Watched>,
-    folders: HashMap<WatchDescriptor, PathBuf>,
-    /// Folders that could not be watched, to be tried again.
-    missing: Vec<PathBuf>,
+    /// `None` where the kernel does not tell.
+    folders: Option<Folders>,
+    /// When inotify was tried last.
+    tried: Instant,
+    /// When the files are looked at next, without it.
+    look: Instant,
     /// Something happened that is not told yet; survives a dropped [`Watcher::changed`].
     stirred: bool,
 }
 
 impl Watcher {
     /// Watches the files, which need not exist yet. Must be called within a tokio runtime.
-    pub fn new(files: impl IntoIterator<Item = PathBuf>) -> io::Result<Watcher> {
+    ///
+    /// # Errors
+    /// With too many files.
+    pub(super) fn new(files: impl IntoIterator<Item = PathBuf>) -> io::Result<Watcher> {
         let files: Vec<Watched> = files
             .into_iter()
             .map(|path| Watched { stamp: stamp(&path), path, written: false })
@@ -66,140 +72,73 @@ impl Watcher {
         if files.len() > FILES_MAX {
             return Err(io::Error::other(format!("more than {FILES_MAX} files to watch")));
         }
-        // Deprecated for descriptors that may change under it; this one is owned and never does.
-        #[allow(deprecated)]
-        let descriptor = AsyncFd::with_interest(Inotify::init()?, Interest::READABLE)?;
-        let (folders, missing) = (HashMap::new(), Vec::new());
-        let mut watcher = Watcher { descriptor, files, folders, missing, stirred: false };
-        watcher.watch_folders()?;
+        let now = Instant::now();
+        let mut watcher = Watcher { files, folders: None, tried: now, look: now, stirred: false };
+        match Folders::new(&watcher.files) {
+            Ok(folders) => watcher.folders = Some(folders),
+            Err(error) => watcher.fall_back(&error),
+        }
         Ok(watcher)
     }
 
     /// Waits until files changed, and says which. A file that was removed is told of when it is
     /// back. May be dropped and called again without losing a change.
-    pub async fn changed(&mut self) -> io::Result<Vec<PathBuf>> {
+    pub(super) async fn changed(&mut self) -> Vec<PathBuf> {
         loop {
-            if !self.stirred {
-                self.wait().await?;
+            if let Err(error) = self.stir().await {
+                self.fall_back(&error);
+                // What happened until now may not have been told.
+                self.stirred = true;
             }
-            self.settle().await?;
-            // Links may lead elsewhere now, and folders may be new.
-            self.watch_folders()?;
-            self.stirred = false;
             let changed = self.compare();
+            self.stirred = false;
             if !changed.is_empty() {
-                return Ok(changed);
+                return changed;
             }
         }
     }
 
-    /// Until something happens in a folder, or one that was missing is there.
-    async fn wait(&mut self) -> io::Result<()> {
-        while !self.stirred {
-            if self.missing.is_empty() {
-                self.read().await?;
-                continue;
+    /// Until it is worth comparing.
+    async fn stir(&mut self) -> io::Result<()> {
+        let Some(folders) = &mut self.folders else {
+            if !self.stirred {
+                sleep_until(self.look).await;
+                self.look = Instant::now() + POLL;
+                self.stirred = true;
             }
-            if let Ok(read) = timeout(MISSING, self.read()).await {
-                read?;
-            }
-            let before = self.missing.len();
-            self.watch_folders()?;
-            self.stirred |= self.missing.len() != before;
-        }
-        Ok(())
-    }
-
-    /// Until nothing happened for a moment.
-    async fn settle(&mut self) -> io::Result<()> {
-        let end = Instant::now() + QUIET_MAX;
-        while let Ok(read) = timeout_at(end.min(Instant::now() + QUIET), self.read()).await {
-            read?;
-            if Instant::now() >= end {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes what the kernel tells.
-    async fn read(&mut self) -> io::Result<()> {
-        let mut buffer = [0; EVENTS];
-        let mut guard = self.descriptor.readable_mut().await?;
-        let read = guard.try_io(|inotify| {
-            let events = inotify.get_mut().read_events(&mut buffer)?;
-            Ok(events.map(|event| event.to_owned()).collect::<Vec<_>>())
-        });
-        // Not readable after all.
-        let Ok(events) = read else { return Ok(()) };
-        for event in events? {
-            use inotify::EventMask as Mask;
+            self.retry();
+            return Ok(());
+        };
+        if !self.stirred {
+            folders.wait(&mut self.files).await?;
             self.stirred = true;
-            let folder = self.folders.get(&event.wd).cloned();
-            if event.mask.contains(Mask::IGNORED) {
-                self.folders.remove(&event.wd);
-            } else if event.mask.contains(Mask::MOVE_SELF) {
-                // The watch would follow the folder to its new place.
-                if self.folders.remove(&event.wd).is_some() {
-                    let _ = self.descriptor.get_ref().watches().remove(event.wd);
-                }
-            } else if let (Some(folder), Some(name)) = (folder, event.name)
-                && event.mask.intersects(Mask::CLOSE_WRITE | Mask::MOVED_TO)
-            {
-                let path = folder.join(name);
-                let same =
-                    |file: &&mut Watched| folder_of(&file.path).join(name_of(&file.path)) == path;
-                self.files.iter_mut().filter(same).for_each(|file| file.written = true);
-            }
         }
-        Ok(())
+        settle(folders, &mut self.files).await?;
+        // Links may lead elsewhere now, and folders may be new.
+        folders.follow(&self.files)
     }
 
-    /// Watches the folders of the files and of what they link to.
-    fn watch_folders(&mut self) -> io::Result<()> {
-        let mut wanted: Vec<PathBuf> = Vec::new();
-        for file in &self.files {
-            let target = std::fs::canonicalize(&file.path).ok();
-            for path in [Some(&file.path), target.as_ref()].into_iter().flatten() {
-                let folder = folder_of(path);
-                if !wanted.contains(&folder) {
-                    wanted.push(folder);
-                }
-            }
+    fn fall_back(&mut self, error: &io::Error) {
+        self.folders = None;
+        self.tried = Instant::now();
+        self.look = self.tried + POLL;
+        error_log::error(
+            "control",
+            "files not watched",
+            format_args!("inotify: {error}; files are looked at every {POLL:?} instead"),
+        );
+    }
+
+    /// Tries inotify again, where it is time to.
+    fn retry(&mut self) {
+        if self.tried.elapsed() < RETRY {
+            return;
         }
-        self.missing.clear();
-        for folder in &wanted {
-            if self.folders.values().any(|watched| watched == folder) {
-                continue;
-            }
-            let mask = WatchMask::CREATE
-                | WatchMask::CLOSE_WRITE
-                | WatchMask::MOVED_TO
-                | WatchMask::MOVED_FROM
-                | WatchMask::DELETE
-                | WatchMask::DELETE_SELF
-                | WatchMask::MOVE_SELF
-                | WatchMask::ONLYDIR;
-            match self.descriptor.get_ref().watches().add(folder, mask) {
-                Ok(descriptor) => {
-                    self.folders.insert(descriptor, folder.clone());
-                }
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => return Err(error),
-                Err(_) => self.missing.push(folder.clone()),
-            }
+        self.tried = Instant::now();
+        if let Ok(folders) = Folders::new(&self.files) {
+            self.folders = Some(folders);
+            error_log::info("control", "files watched", format_args!("inotify tells again"));
         }
-        // Folders that nothing leads to any more, such as the last target of a link.
-        let gone: Vec<WatchDescriptor> = self
-            .folders
-            .iter()
-            .filter(|(_, folder)| !wanted.contains(folder))
-            .map(|(descriptor, _)| descriptor.clone())
-            .collect();
-        for descriptor in gone {
-            self.folders.remove(&descriptor);
-            let _ = self.descriptor.get_ref().watches().remove(descriptor);
-        }
-        Ok(())
     }
 
     /// The files that are not what they were.
@@ -220,6 +159,18 @@ impl Watcher {
     }
 }
 
+/// Until nothing happened for a moment.
+async fn settle(folders: &mut Folders, files: &mut [Watched]) -> io::Result<()> {
+    let end = Instant::now() + QUIET_MAX;
+    while let Ok(read) = timeout_at(end.min(Instant::now() + QUIET), folders.read(files)).await {
+        read?;
+        if Instant::now() >= end {
+            break;
+        }
+    }
+    Ok(())
+}
+
 fn stamp(path: &Path) -> Option<Stamp> {
     let data = std::fs::metadata(path).ok()?;
     Some(Stamp {
@@ -228,17 +179,6 @@ fn stamp(path: &Path) -> Option<Stamp> {
         size: data.size(),
         modified: (data.mtime(), data.mtime_nsec()),
     })
-}
-
-fn folder_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
-        _ => PathBuf::from("."),
-    }
-}
-
-fn name_of(path: &Path) -> &std::ffi::OsStr {
-    path.file_name().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -49,8 +49,8 @@ pub struct Target<'t> {
     pub upstream: &'t Upstream,
     /// The endpoint of it that was picked.
     pub endpoint: &'t Endpoint,
-    /// The request's authority: with `pass_host: pass`, the name that TLS asks for.
-    pub authority: &'t [u8],
+    /// The request, as the node gets it.
+    pub head: &'t RequestHead,
     /// Bounds of waits.
     pub timeouts: &'t NodeTimeouts,
     /// Connections that have served are passed over.
@@ -117,6 +117,9 @@ pub(super) async fn run<'p, R: Receive, S: Respond, N: Nodes>(
     );
     let consumer = cx.consumer.map(|consumer| &*consumer.username);
     let hash_key = upstream.hash_key(&cx.subject(request.head), consumer).map(Cow::into_owned);
+    if let Some(budget) = &upstream.retry_budget {
+        budget.request();
+    }
     let mut tried = Tried::default();
     let mut stale_retries = 0;
     let mut last = None;
@@ -148,6 +151,7 @@ pub(super) async fn run<'p, R: Receive, S: Respond, N: Nodes>(
         if !again
             || cx.outcome.retries > upstream.retries
             || shard.is_late(cx.outcome.started, upstream)
+            || !shard.affords_retry(upstream)
         {
             return Err(fault);
         }
@@ -211,7 +215,7 @@ impl Attempt<'_> {
             .lease(Target {
                 upstream: self.upstream,
                 endpoint: self.endpoint(),
-                authority: request.head.authority(),
+                head: &*request.head,
                 timeouts,
                 fresh: self.fresh,
             })
@@ -405,8 +409,12 @@ impl Attempt<'_> {
             let mut cx = turns.take().await;
             let buffered = chains.buffers(Direction::Response).max(cx.buffer_response);
             if let Some(max) = buffered {
-                let whole = Box::pin(collect(down, max, Code::UpstreamInvalid));
-                let (whole, trailers) = whole.await?;
+                // Boxed with the watch for the client, which hears nothing meanwhile.
+                let whole = collect(down, max, Code::UpstreamInvalid);
+                let (whole, trailers) = match Box::pin(first(whole, client.gone())).await {
+                    First::Left(whole) => whole?,
+                    First::Right(()) => return Err(client_gone()),
+                };
                 cx.response_body = Some(whole);
                 cx.response_trailers = trailers;
             }

@@ -1,10 +1,10 @@
 //! `serve`: the way of a request as a list of functions.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use ringgate_core::{
-    BodyLength, Code, Exchange, Fault, Frame, Receive, RequestHead, Respond, ResponseHead,
+    BodyLength, Code, ConnectionInfo, Exchange, Fault, Frame, Receive, RequestHead, Respond,
+    ResponseHead,
 };
 
 use super::body::{LocalBody, collect};
@@ -15,8 +15,9 @@ use super::turn::Turns;
 use super::{answer, client_address, grpc};
 use crate::plugin::{Chain, Cx, Direction, Reply, ReplyBody, Verdict};
 use crate::route::Subject;
-use crate::shard::Shard;
-use crate::telemetry::error_log;
+use crate::shard::{Refused, Shard};
+use crate::telemetry::{Gauge, ShardMetrics, error_log};
+use crate::tls::check_request;
 
 /// Serves one exchange: matches a route, runs its plugins, proxies or answers, logs. `Err` only
 /// where the connection cannot go on; what went wrong is logged and counted already.
@@ -26,6 +27,7 @@ pub async fn serve<R: Receive, S: Respond, N: Nodes>(
     exchange: Exchange<R, S>,
 ) -> Result<(), Fault> {
     let Exchange { mut head, body, mut client, connection } = exchange;
+    let _active = Active::enter(&shard.metrics);
     let plan = shard.pin();
     let corrected = client_address::corrected(&shard.settings.trusted, &connection, &head);
     let seen = corrected.as_ref().unwrap_or(&connection);
@@ -48,6 +50,22 @@ pub async fn serve<R: Receive, S: Respond, N: Nodes>(
     phases::log(merged.chains(&cx), &head, &cx);
     shard.observe(&head, &cx);
     result
+}
+
+/// Counts a request as under way until it is dropped.
+struct Active<'s>(&'s ShardMetrics);
+
+impl Active<'_> {
+    fn enter(metrics: &ShardMetrics) -> Active<'_> {
+        metrics.raise(Gauge::RequestsActive);
+        Active(metrics)
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.lower(Gauge::RequestsActive);
+    }
 }
 
 /// A request on its way.
@@ -80,6 +98,7 @@ async fn run<R: Receive, S: Respond>(
     cx: &mut Cx<'_>,
     merged: &mut Merged,
 ) -> Result<(), Fault> {
+    check_request(&cx.plan.tls, cx.connection, request.head)?;
     check_length(request.head, cx.shard.settings.limits.request_body)?;
     match before_proxy(request, cx, merged).await? {
         Verdict::Next => {
@@ -271,25 +290,40 @@ async fn fail<S: Respond>(
     }
 }
 
-/// Answers a request whose head could not be taken, where the client is still there to hear it.
+/// Answers a request whose head could not be taken, where the client is still there to hear it,
+/// and counts and logs it like any other. `line` is what came of its request line.
 pub async fn refuse<S: Respond>(
     shard: &Rc<Shard>,
     fault: &Fault,
     client: &mut S,
-    peer: SocketAddr,
+    connection: &ConnectionInfo,
+    line: &[u8],
 ) {
+    let started = shard.now();
     shard.metrics.fault(fault.code);
+    let peer = connection.peer;
     error_log::debug(
         "downstream",
         fault.code.name(),
         format_args!("{} (client {peer})", fault.detail),
     );
-    let Some(Reply { mut head, body: ReplyBody::Whole(body) }) = answer::reply(fault) else {
-        return;
-    };
-    shard.stamp(&mut head);
-    // Where the client has gone meanwhile, there is nothing left to do.
-    if client.head(head, false).await.is_ok() && client.send(Frame::Data(body)).await.is_ok() {
-        let _ = client.send(Frame::End).await;
+    let mut refused = Refused { connection, line, status: 499, sent: 0, fault: fault.code };
+    match answer::reply(fault) {
+        Some(Reply { mut head, body: ReplyBody::Whole(body) }) => {
+            refused.status = head.status;
+            let length = body.len() as u64;
+            shard.stamp(&mut head);
+            // Where the client has gone meanwhile, there is nothing left to do.
+            if client.head(head, false).await.is_ok()
+                && client.send(Frame::Data(body)).await.is_ok()
+                && client.send(Frame::End).await.is_ok()
+            {
+                refused.sent = length;
+            }
+        }
+        // Left in the middle of a head.
+        _ if !line.is_empty() => {}
+        _ => return,
     }
+    shard.observe_refused(&refused, shard.micros_since(started));
 }

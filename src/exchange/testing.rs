@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ringgate_core::{
     BodyLength, Chunk, Code, ConnectionInfo, Exchange, Fault, Frame, Headers, Limits, Method,
-    Receive, RequestHead, Respond, ResponseHead, Scheme, Timeouts, Version, path,
+    Receive, RequestHead, Respond, ResponseHead, Scheme, Timeouts, TlsInfo, Version, path,
 };
 use ringgate_io::{EngineChoice, EngineSpec};
 use serde_json::{Map, Value};
@@ -53,6 +53,7 @@ impl Gateway {
             limits: Arc::new(LimitTable::with_sets(64)),
             buffered_body: 1024,
             attributes: Map::new(),
+            tls: crate::tls::TlsSettings::default(),
         });
         let plan = compile(&mut compiler, resources)?;
         let settings = Settings {
@@ -83,7 +84,7 @@ impl Gateway {
             connection: Rc::new(ConnectionInfo {
                 peer: SocketAddr::new(request.peer, 40_000),
                 local: SocketAddr::from(([127, 0, 0, 1], 9080)),
-                tls: None,
+                tls: request.tls,
                 id: 1,
             }),
         };
@@ -122,6 +123,7 @@ pub(crate) struct Request {
     pub(crate) head: RequestHead,
     frames: VecDeque<Piece>,
     peer: std::net::IpAddr,
+    tls: Option<Rc<TlsInfo>>,
 }
 
 /// A frame of a script.
@@ -149,7 +151,7 @@ impl Request {
         head.set_query(query.map(str::as_bytes));
         head.set_authority(b"gateway.example");
         head.headers.append(b"Host", b"gateway.example").expect("a host");
-        Request { head, frames: VecDeque::new(), peer: [127, 0, 0, 1].into() }
+        Request { head, frames: VecDeque::new(), peer: [127, 0, 0, 1].into(), tls: None }
     }
 
     pub(crate) fn get(target: &str) -> Request {
@@ -158,6 +160,12 @@ impl Request {
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Request {
         self.head.headers.append(name.as_bytes(), value.as_bytes()).expect("a field");
+        self
+    }
+
+    /// The connection's handshake agreed on this.
+    pub(crate) fn over(mut self, tls: TlsInfo) -> Request {
+        self.tls = Some(Rc::new(tls));
         self
     }
 

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::config::plan::Route;
 use crate::plugin::{BuildCx, ConfigError, Cx, Needs, Plugin, PluginKind, Schemas};
 use crate::route::UriPattern;
+use crate::telemetry::disabled::{Disabled, Label, Labels};
 use crate::telemetry::labelled::{Base, Bases, RouteLabels, Sample};
 
 const NAME: &str = "prometheus";
@@ -26,7 +27,7 @@ const REMEMBERED: usize = 4096;
 static BASES: LazyLock<Bases> = LazyLock::new(Bases::default);
 
 thread_local! {
-    static KNOWN: RefCell<HashMap<(usize, bool), Known>> = RefCell::default();
+    static KNOWN: RefCell<HashMap<(usize, bool, Disabled), Known>> = RefCell::default();
 }
 
 /// A route's labels. The [`Weak`] keeps its address from being another's.
@@ -63,7 +64,7 @@ impl PluginKind for Prometheus {
             });
             let metadata = json!({
                 "type": "object",
-                "properties": {"disabled_labels": {"type": "object"}},
+                "properties": {"disabled_labels": disabled_labels()},
             });
             Schemas::conf(conf).with_metadata(metadata)
         });
@@ -72,18 +73,57 @@ impl PluginKind for Prometheus {
 
     fn build(&self, conf: &Value, cx: &BuildCx) -> Result<Arc<dyn Plugin>, ConfigError> {
         let conf: Conf = cx.read(conf)?;
-        let disabled = cx.metadata.get("disabled_labels").and_then(Value::as_object);
-        if disabled.is_some_and(|disabled| !disabled.is_empty()) {
-            let reason = "plugin_metadata: disabled_labels is not in this version";
-            return Err(ConfigError::at("", reason));
-        }
+        let labels = |metric: &str| {
+            let mut labels = Labels::default();
+            let names = cx.metadata.pointer(&format!("/disabled_labels/{metric}"));
+            let names = names.and_then(Value::as_array).into_iter().flatten();
+            let names = names.filter_map(Value::as_str).filter_map(Label::of);
+            names.for_each(|label| labels.insert(label));
+            labels
+        };
+        let disabled = Disabled {
+            status: labels("http_status"),
+            latency: labels("http_latency"),
+            bandwidth: labels("bandwidth"),
+        };
         let global = cx.object.starts_with("global rule/");
-        Ok(Arc::new(Compiled { prefer_name: conf.prefer_name, global }))
+        Ok(Arc::new(Compiled { prefer_name: conf.prefer_name, disabled, global }))
     }
+}
+
+/// The labels of each metric that can be left empty, as in APISIX; those that are not exposed here
+/// are so anyway.
+fn disabled_labels() -> Value {
+    const COMMON: [&str; 7] =
+        ["route", "service", "consumer", "node", "request_type", "request_llm_model", "llm_model"];
+    const STATUS: [&str; 3] = ["matched_uri", "matched_host", "response_source"];
+    let list =
+        |labels: &[&str]| json!({"type": "array", "items": {"type": "string", "enum": labels}});
+    let mut metrics = json!({
+        "http_status": list(&[&COMMON[..], &STATUS].concat()),
+        "http_latency": list(&COMMON),
+        "bandwidth": list(&COMMON),
+    });
+    for other in [
+        "llm_latency",
+        "llm_prompt_tokens",
+        "llm_completion_tokens",
+        "llm_active_connections",
+        "llm_prompt_tokens_dist",
+        "llm_completion_tokens_dist",
+        "ai_cache_hits_total",
+        "ai_cache_misses_total",
+        "ai_cache_bypasses_total",
+        "ai_cache_embedding_latency",
+    ] {
+        metrics[other] = json!({"type": "array", "items": {"type": "string"}});
+    }
+    json!({"type": "object", "properties": metrics, "additionalProperties": false})
 }
 
 struct Compiled {
     prefer_name: bool,
+    disabled: Disabled,
     /// Whether it is a global rule's, which gives way to a route's own.
     global: bool,
 }
@@ -102,7 +142,7 @@ impl Compiled {
         };
         let address = cx.route.map_or(0, |route| Arc::as_ptr(route).addr());
         KNOWN.with_borrow_mut(|known| {
-            let key = (address, self.prefer_name);
+            let key = (address, self.prefer_name, self.disabled);
             if !known.contains_key(&key) {
                 if known.len() >= REMEMBERED {
                     known.retain(|_, known| known.route.strong_count() > 0);
@@ -140,6 +180,7 @@ impl Known {
                         service: service.clone(),
                         matched_uri: Arc::from(&**uri),
                         matched_host: Arc::from(&**host),
+                        disabled: plugin.disabled,
                     })
                 })
                 .collect(),

@@ -16,6 +16,7 @@ mod table;
 mod template;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tree;
 mod variable;
 

@@ -267,6 +267,15 @@ impl<T: Clone> RouteTable<T> {
         }
     }
 
+    /// Visits what is filed under each URI and host: a route with several, several times.
+    pub fn each(&self, mut visit: impl FnMut(&T)) {
+        let mut paths = |paths: &Paths<T>| {
+            paths.each(&mut |entries| entries.iter().for_each(|entry| visit(&entry.payload)));
+        };
+        self.hosts.each(&mut |host| paths(&host.paths));
+        paths(&self.any);
+    }
+
     /// How many nodes the trees have.
     #[cfg(test)]
     pub(super) fn nodes(&self) -> usize {

@@ -118,6 +118,15 @@ impl<V> Tree<V> {
     }
 }
 
+impl<V> Tree<V> {
+    /// Visits every value.
+    pub(super) fn each(&self, visit: &mut impl FnMut(&V)) {
+        if let Some(root) = &self.root {
+            root.each(visit);
+        }
+    }
+}
+
 impl<V: Clone> Tree<V> {
     /// Replaces the value for a key by what `change` makes of it; [`None`] takes it away.
     pub(super) fn alter(
@@ -174,6 +183,12 @@ impl<V> Node<V> {
             Slot::Exact => &mut self.exact,
             Slot::Prefix => &mut self.prefix,
         }
+    }
+
+    /// As deep as keys are long; those are bounded where patterns are compiled.
+    fn each(&self, visit: &mut impl FnMut(&V)) {
+        self.prefix.iter().chain(&self.exact).for_each(&mut *visit);
+        self.children.iter().for_each(|child| child.each(visit));
     }
 
     fn has_value(&self) -> bool {

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use ringgate_core::{BodyLength, ConnectionInfo, HeaderId, RequestHead, path, split_authority};
 
 use super::fields;
+use super::tls::Tls;
 
 /// Variables that do not follow from the head and the connection: the consumer, the route, the
 /// node, what a body says. Names come without `$`.
@@ -45,9 +46,12 @@ impl<'a> Subject<'a> {
 /// Known here: `uri`, `document_uri`, `request_uri`, `real_request_uri`, `args`, `query_string`,
 /// `is_args`, `arg_NAME`, `http_NAME`, `cookie_NAME`, `host`, `http_host`, `remote_addr`,
 /// `remote_port`, `server_addr`, `server_port`, `scheme`, `https`, `request_method`, `method`,
-/// `request`, `server_protocol`, `content_type`, `content_length`. Everything else
-/// (`consumer_name`, `route_id`, `service_id`, `balancer_ip`, `graphql_name`, `post_arg_NAME`,
-/// `uri_param_NAME`…) is asked of the subject's [`Context`], and absent without one.
+/// `request`, `server_protocol`, `content_type`, `content_length`, and of TLS `ssl_protocol`,
+/// `ssl_cipher`, `ssl_server_name`, `ssl_session_reused`, `ssl_client_verify`,
+/// `ssl_client_s_dn`, `ssl_client_i_dn`, `ssl_client_serial`, `ssl_client_fingerprint`. Everything
+/// else (`consumer_name`, `route_id`, `service_id`, `balancer_ip`, `graphql_name`,
+/// `post_arg_NAME`, `uri_param_NAME`…) is asked of the subject's [`Context`], and absent without
+/// one.
 ///
 /// Where it differs from nginx: `uri` stays percent-encoded, as it is matched and forwarded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +80,7 @@ enum Kind {
     Request,
     Protocol,
     ContentLength,
+    Tls(Tls),
     Context(Box<str>),
 }
 
@@ -105,6 +110,9 @@ impl Variable {
             _ => match name.split_once('_') {
                 Some(("arg", arg)) => Kind::Arg(arg.as_bytes().into()),
                 Some(("http", name)) => header(name),
+                Some(("ssl", part)) => {
+                    Tls::of(part).map_or_else(|| Kind::Context(name.into()), Kind::Tls)
+                }
                 Some(("cookie", cookie)) => Kind::Cookie(cookie.as_bytes().into()),
                 _ => Kind::Context(name.into()),
             },
@@ -135,6 +143,7 @@ impl Variable {
             Kind::Https => text(if subject.connection.tls.is_some() { "on" } else { "" }),
             Kind::Method => Some(head.method_name().into()),
             Kind::Protocol => text(head.version.name()),
+            Kind::Tls(part) => part.value(subject.connection.tls.as_deref()?),
             Kind::Context(name) => subject.extra?.variable(name),
             Kind::ContentLength => match head.headers.get(HeaderId::ContentLength) {
                 Some(length) => Some(length.into()),

@@ -17,6 +17,7 @@ pub struct Connections {
     open: Cell<usize>,
     max: usize,
     last_id: Cell<u64>,
+    handshakes: Cell<usize>,
     listeners: Cell<usize>,
     draining: Cell<bool>,
     /// Who waits for draining to begin; bounded by the connections and listeners.
@@ -31,6 +32,7 @@ impl Connections {
             open: Cell::new(0),
             max,
             last_id: Cell::new((shard as u64) << SHARD_SHIFT),
+            handshakes: Cell::new(0),
             listeners: Cell::new(0),
             draining: Cell::new(false),
             waiting: RefCell::default(),
@@ -53,6 +55,15 @@ impl Connections {
         self.open.set(self.open.get() + 1);
         self.last_id.set(self.last_id.get() + 1);
         OpenConnection { connections: self, id: self.last_id.get() }
+    }
+
+    /// Counts a handshake in; [`None`] where so many are under way.
+    pub fn handshake(&self, most: usize) -> Option<Pending<'_>> {
+        let pending = self.handshakes.get();
+        (pending < most).then(|| {
+            self.handshakes.set(pending + 1);
+            Pending { connections: self }
+        })
     }
 
     /// Counts a listener that accepts until the guard is dropped.
@@ -119,6 +130,17 @@ impl Drop for Place<'_> {
             self.connections.waiting.borrow_mut()[index] = None;
             self.connections.free.borrow_mut().push(index);
         }
+    }
+}
+
+/// A handshake under way; counted out when dropped.
+pub struct Pending<'c> {
+    connections: &'c Connections,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.connections.handshakes.set(self.connections.handshakes.get() - 1);
     }
 }
 

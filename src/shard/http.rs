@@ -1,86 +1,56 @@
-//! Connections of HTTP listeners: accepts them, and serves each in a task of its own.
+//! Connections that speak HTTP, from their first byte to their last.
 
-use std::net::Shutdown;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
 
-use ringgate_core::{ConnectionInfo, Fault};
+use ringgate_core::{Chunk, ConnectionInfo, Fault, ReadIo, Scheme, WriteIo};
 use ringgate_http1::ServerConnection;
-use ringgate_http1::server::Settings as ConnectionSettings;
-use ringgate_io::{Listener, Stream};
-use socket2::SockRef;
+use ringgate_http1::server::Settings as Http1Settings;
+use ringgate_http2::Incoming;
+use ringgate_http2::server::Settings as Http2Settings;
 
-use super::Shard;
+use super::{Settings, Shard};
 use crate::exchange::{First, first, refuse, serve};
-use crate::telemetry::{Counter, Refusal, error_log};
+use crate::telemetry::error_log;
+use crate::tls::TlsListener;
 
-/// How long accepting rests when the process is out of descriptors or memory.
-const REST: Duration = Duration::from_millis(100);
+/// What the connections of a listener are served with.
+pub(super) struct Terms {
+    http1: Rc<Http1Settings>,
+    http2: Rc<Http2Settings>,
+    /// How TLS is terminated; [`None`]: there is none.
+    pub(super) tls: Option<TlsListener>,
+}
 
-/// How long a draining shard goes on accepting: what had connected before is still served.
-const LAST_ACCEPTS: Duration = Duration::from_millis(20);
-
-/// Accepts connections until the shard drains. Then further ones are refused where the socket is
-/// this process's own (`own`); an inherited one stays as it is, for who comes next.
-pub(super) async fn accept(
-    shard: Rc<Shard>,
-    listener: Listener,
-    own: bool,
-    settings: Rc<ConnectionSettings>,
-) {
-    let listener = Rc::new(listener);
-    let _listening = shard.connections.listening();
-    {
-        let (shard, listener) = (shard.clone(), listener.clone());
-        ringgate_io::spawn(async move {
-            shard.connections.drained().await;
-            ringgate_io::sleep(LAST_ACCEPTS).await;
-            if own {
-                // Closing would not do: the socket stays open for a shard that starts again.
-                // Clients that connect would wait in its queue until the process has ended.
-                let _ = SockRef::from(&*listener).shutdown(Shutdown::Both);
-            }
-            listener.stop();
-        });
-    }
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) if shard.connections.is_full() => {
-                // Dropping it closes it; the client sees a reset or an end at once.
-                drop(stream);
-                shard.metrics.refused(Refusal::Connections);
-            }
-            Ok((stream, peer)) => {
-                let shard = shard.clone();
-                let settings = settings.clone();
-                ringgate_io::spawn(async move { connection(&shard, stream, peer, settings).await });
-            }
-            Err(_) if shard.connections.is_draining() => return,
-            Err(error) => {
-                shard.metrics.refused(Refusal::Descriptors);
-                error_log::error("listener", "accept failed", format_args!("{error}"));
-                ringgate_io::sleep(REST).await;
-            }
+impl Terms {
+    /// Of a listener with TLS or without.
+    pub(super) fn new(settings: &Settings, tls: Option<TlsListener>) -> Terms {
+        let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
+        let (limits, timeouts) = (&settings.limits, &settings.timeouts);
+        Terms {
+            http1: Rc::new(Http1Settings::new(limits.clone(), timeouts.clone(), scheme)),
+            http2: Rc::new(Http2Settings::new(limits.clone(), timeouts.clone(), scheme)),
+            tls,
         }
+    }
+
+    /// From now on every answer is the last one of its connection.
+    pub(super) fn drain(&self) {
+        self.http1.draining.set(true);
+        self.http2.draining.set(true);
     }
 }
 
-/// Serves one connection to its end.
-async fn connection(
+/// Serves a connection that speaks HTTP/1.1, or HTTP/2 with prior knowledge where there is no TLS,
+/// to its end.
+pub(super) async fn http1<R: ReadIo + 'static, W: WriteIo + 'static>(
     shard: &Rc<Shard>,
-    stream: Stream,
-    peer: std::net::SocketAddr,
-    settings: Rc<ConnectionSettings>,
+    reader: R,
+    writer: W,
+    info: Rc<ConnectionInfo>,
+    terms: &Rc<Terms>,
 ) {
-    let Ok(local) = stream.local_addr() else {
-        return;
-    };
-    let open = shard.connections.enter();
-    shard.metrics.add(Counter::ConnectionsAccepted, 1);
-    let info = Rc::new(ConnectionInfo { peer, local, tls: None, id: open.id() });
-    let (reader, writer) = stream.into_split();
-    let mut connection = ServerConnection::new(reader, writer, settings, info);
+    let mut connection = ServerConnection::new(reader, writer, terms.http1.clone(), info.clone());
     let mut drained = pin!(shard.connections.idle_grace());
     loop {
         let next = match first(connection.next(), drained.as_mut()).await {
@@ -92,7 +62,9 @@ async fn connection(
             Ok(Some(exchange)) => Box::pin(serve(shard, &shard.nodes, exchange)).await,
             Ok(None) => break,
             Err(fault) => {
-                refuse(shard, &fault, &mut connection.refuse(), peer).await;
+                let line = connection.refused_line().to_vec();
+                // Boxed like the usual way.
+                Box::pin(refuse(shard, &fault, &mut connection.refuse(), &info, &line)).await;
                 Err(fault)
             }
         };
@@ -100,5 +72,75 @@ async fn connection(
             break;
         }
     }
+    // Behind TLS a client says so in the handshake (RFC 9113 §3.2).
+    if connection.is_http2() && info.tls.is_none() {
+        if let Some((reader, writer, received)) = connection.into_stream() {
+            Box::pin(http2(shard, reader, writer, received, info, terms)).await;
+        }
+        return;
+    }
     connection.close().await;
+}
+
+/// Serves a connection that speaks HTTP/2 to its end; `received` came of it already.
+pub(super) async fn http2<R: ReadIo + 'static, W: WriteIo + 'static>(
+    shard: &Rc<Shard>,
+    reader: R,
+    writer: W,
+    received: Chunk,
+    info: Rc<ConnectionInfo>,
+    terms: &Rc<Terms>,
+) {
+    let peer = info.peer;
+    let accepted =
+        ringgate_http2::accept(reader, writer, received, terms.http2.clone(), info.clone()).await;
+    let mut connection = match accepted {
+        Ok(connection) => connection,
+        Err(fault) => return ended(shard, &fault, peer),
+    };
+    let mut drained = pin!(shard.connections.drained());
+    let mut draining = false;
+    loop {
+        let next = match draining {
+            true => connection.next().await,
+            false => match first(connection.next(), drained.as_mut()).await {
+                First::Left(next) => next,
+                First::Right(()) => {
+                    draining = true;
+                    connection.drain();
+                    continue;
+                }
+            },
+        };
+        let (shard, info) = (shard.clone(), info.clone());
+        match next {
+            // A task of its own, which begins on the next turn: what is reset at once never
+            // reaches a node.
+            Ok(Some(Incoming::Request(exchange))) => ringgate_io::spawn(async move {
+                // What went wrong was logged and counted, and ends no more than its stream.
+                let _ = serve(&shard, &shard.nodes, exchange).await;
+            }),
+            Ok(Some(Incoming::Refused { fault, mut client })) => {
+                ringgate_io::spawn(async move {
+                    refuse(&shard, &fault, &mut client, &info, b"").await;
+                });
+            }
+            Ok(None) => break,
+            Err(fault) => {
+                ended(&shard, &fault, peer);
+                break;
+            }
+        }
+    }
+    connection.close().await;
+}
+
+/// Writes down why a connection ended that had no request to answer.
+pub(super) fn ended(shard: &Shard, fault: &Fault, peer: std::net::SocketAddr) {
+    shard.metrics.fault(fault.code);
+    error_log::debug(
+        "downstream",
+        fault.code.name(),
+        format_args!("{} (client {peer})", fault.detail),
+    );
 }

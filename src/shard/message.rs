@@ -1,6 +1,7 @@
 //! What other threads may ask of a shard, through its mailbox.
 
 use std::sync::Arc;
+#[cfg(test)]
 use std::time::Duration;
 
 use ringgate_io::Engine;
@@ -16,12 +17,16 @@ pub enum Message {
     Snapshot(flume::Sender<Snapshot>),
     /// Tell how it is.
     Status(flume::Sender<ShardStatus>),
-    /// Take no new connections, end idle ones, and end when the others have ended or the time is
-    /// over.
-    Drain(Duration),
+    /// See that it is time to drain: take no new connections, end idle ones, and end when the
+    /// others have ended or the time is over. Until when stands in the shard's handle, so that it
+    /// is seen without this message too.
+    Drain,
     /// Panic, to see what becomes of it.
     #[cfg(test)]
     Die,
+    /// Do nothing for so long.
+    #[cfg(test)]
+    Stall(Duration),
 }
 
 /// How a shard is.

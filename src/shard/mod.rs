@@ -1,15 +1,19 @@
 //! A shard: one pinned thread with its ring, listeners, connections and pools. It shares nothing
 //! with other shards but what ARCHITECTURE.md lists.
 
+mod accept;
 mod connections;
 mod http;
 mod merged;
 mod message;
+mod node;
 mod nodes;
 mod observe;
 mod plan;
+mod refused;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod worker;
 
 use std::any::{Any, TypeId};
@@ -26,12 +30,13 @@ pub use connections::Connections;
 pub use message::{Message, ShardStatus};
 pub use nodes::PooledNodes;
 pub use plan::PlanSlot;
+pub use refused::Refused;
 pub use worker::{AccessLogMaker, ShardHandle, ShardSpec, Worker};
 
 use crate::config::plan::{Consumer, Plan, Route, Upstream};
 use crate::plugin::Chain;
-use crate::telemetry::ShardMetrics;
 use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::{Counter, ShardMetrics};
 use crate::upstream::balancer::{ShardBalancer, Tried};
 use merged::MergedChains;
 
@@ -150,6 +155,15 @@ impl Shard {
     /// Whether another try would come after the upstream's `retry_timeout`.
     pub fn is_late(&self, started: Instant, upstream: &Upstream) -> bool {
         upstream.retry_timeout.is_some_and(|limit| started.elapsed() >= limit)
+    }
+
+    /// Whether the upstream's budget has another retry, which is taken.
+    pub fn affords_retry(&self, upstream: &Upstream) -> bool {
+        let affords = upstream.retry_budget.as_ref().is_none_or(|budget| budget.retry(self.now()));
+        if !affords {
+            self.metrics.add(Counter::RetriesRefused, 1);
+        }
+        affords
     }
 
     /// The route's chain with a consumer's laid over it; kept for the next request.

@@ -5,9 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ringgate_core::{Fault, HeaderId, RequestHead, Side};
 
 use super::Shard;
+use super::refused::{Refused, RequestLine};
 use crate::plugin::Cx;
 use crate::telemetry::access_log::Record;
-use crate::telemetry::{Counter, Done, Gauge, Snapshot, error_log};
+use crate::telemetry::{Counter, Done, Gauge, Protocol, Snapshot, error_log};
 
 impl Shard {
     /// Counts a fault and writes its line: what was the client's doing only where debugging.
@@ -73,6 +74,23 @@ impl Shard {
         }
     }
 
+    /// Counts a request whose head was refused and writes its access log line.
+    pub fn observe_refused(&self, refused: &Refused<'_>, micros: u64) {
+        let line = RequestLine::of(refused.line);
+        self.metrics.done(&Done {
+            protocol: if line.version == "HTTP/1.0" { Protocol::Http10 } else { Protocol::Http11 },
+            status: refused.status,
+            request_us: micros,
+            upstream_us: None,
+            bytes_in: 0,
+            bytes_out: refused.sent,
+        });
+        if let Some(log) = &self.access_log {
+            let dropped = log.borrow_mut().log(&refused.record(&line, micros));
+            self.metrics.add(Counter::AccessLogDropped, dropped);
+        }
+    }
+
     /// Lets a block of log lines go that is old enough; with `all`, any.
     pub fn flush_logs(&self, all: bool) {
         if let Some(log) = &self.access_log {
@@ -94,7 +112,7 @@ impl Shard {
     }
 }
 
-fn unix_millis() -> u64 {
+pub(super) fn unix_millis() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 

@@ -29,7 +29,7 @@ fn worker(engine: EngineChoice, shards: usize) -> (Worker, flume::Receiver<Arc<P
         },
         engine,
         cpus: vec![None; shards],
-        listeners: vec![listener::open(address, shards, &mut inherited).unwrap()],
+        listeners: vec![(listener::open(address, shards, &mut inherited).unwrap(), None)],
         plan: ArcSwap::from_pointee(Plan { generation: 1, ..Plan::default() }),
         retired,
         access_log: None,
@@ -51,7 +51,7 @@ fn ask(address: SocketAddr) -> Option<String> {
 fn a_dead_shard_comes_back_on_the_same_sockets_with_the_current_plan() {
     for engine in ENGINES {
         let (worker, _old_plans) = worker(engine, 1);
-        let address = worker.listeners()[0].address;
+        let address = worker.listeners().next().unwrap().address;
         assert_eq!(ask(address).as_deref(), Some("HTTP/1.1 404 Not Found"));
         assert!(worker.shards()[0].send(Message::Die));
         // This connection may wait in the queue while the shard is dead: it is served all the same.
@@ -80,4 +80,50 @@ fn a_change_reaches_idle_shards_and_old_plans_come_back() {
         let returned = old_plans.try_iter().filter(|plan| plan.generation < 49).count();
         assert_eq!(returned, 48 * 3, "every shard sent every plan back");
     }
+}
+
+/// A shard reads of the drain with a full mailbox, and one that is dead when it comes back.
+#[test]
+fn a_drain_reaches_shards_that_cannot_be_told() {
+    for engine in ENGINES {
+        let (worker, _old_plans) = worker(engine, 2);
+        let shards = worker.shards();
+        assert!(shards[0].send(Message::Stall(Duration::from_millis(300))));
+        let (reply, _answers) = flume::unbounded();
+        let plan = || Arc::new(Plan::default());
+        // Until there is no room. What has been taken out meanwhile is the stall.
+        while shards[0].send(Message::Adopt(plan(), reply.clone())) {}
+        assert!(shards[1].send(Message::Die));
+        let begun = Instant::now();
+        worker.drain(Duration::from_secs(10));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{engine:?}: {:?}", begun.elapsed());
+    }
+}
+
+/// One that does not end in time is not waited for without end.
+#[test]
+fn a_shard_that_hangs_holds_up_no_end() {
+    let (worker, _old_plans) = worker(EngineChoice::Auto, 2);
+    assert!(worker.shards()[0].send(Message::Stall(Duration::from_secs(6))));
+    let begun = Instant::now();
+    worker.drain(Duration::from_millis(100));
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+/// It is not told again, but sees it.
+#[test]
+fn a_shard_that_dies_while_it_should_drain_drains_when_it_is_back() {
+    let (worker, _old_plans) = worker(EngineChoice::Auto, 1);
+    let address = worker.listeners().next().unwrap().address;
+    // A client that stays: without a death, the shard would take all of its time.
+    let _client = TcpStream::connect(address).unwrap();
+    assert!(worker.shards()[0].send(Message::Die));
+    // The death comes first, however busy the machine is.
+    while worker.restarts(0) == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let begun = Instant::now();
+    worker.drain(Duration::from_secs(8));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(worker.restarts(0), 1);
 }

@@ -5,22 +5,22 @@ use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use core_affinity::CoreId;
-use ringgate_core::Scheme;
-use ringgate_http1::server::Settings as ConnectionSettings;
 use ringgate_io::mailbox::Sender;
 use ringgate_io::{EngineChoice, EngineSpec, Listener};
 
-use super::{Message, PlanSlot, Settings, Shard, ShardStatus, http};
+use super::http::Terms;
+use super::{Message, PlanSlot, Settings, Shard, ShardStatus, accept};
 use crate::config::plan::Plan;
 use crate::listener::{ListenerSet, Origin};
 use crate::telemetry::access_log::{AccessLog, BLOCK_AFTER};
 use crate::telemetry::{Counter, error_log};
+use crate::tls::TlsListener;
 
 /// Messages that may wait for a shard.
 const MAILBOX: usize = 1024;
@@ -29,6 +29,10 @@ const MAILBOX: usize = 1024;
 const RESTART: Duration = Duration::from_millis(100);
 /// How often a draining shard looks whether it is empty.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
+/// How long a shard may take to end behind its time to drain.
+const LAST_STEPS: Duration = Duration::from_secs(1);
+/// How often it is looked whether a shard has ended.
+const END_LOOK: Duration = Duration::from_millis(2);
 
 /// Makes a shard's end of the access log.
 pub type AccessLogMaker = Box<dyn Fn() -> AccessLog + Send + Sync>;
@@ -41,8 +45,8 @@ pub struct ShardSpec {
     pub engine: EngineChoice,
     /// CPU of each shard; [`None`]: wherever the kernel puts it.
     pub cpus: Vec<Option<usize>>,
-    /// The listening sockets.
-    pub listeners: Vec<ListenerSet>,
+    /// The listening sockets, and how TLS is terminated on each; [`None`]: there is none.
+    pub listeners: Vec<(ListenerSet, Option<TlsListener>)>,
     /// The plan in force; set before it is posted.
     pub plan: ArcSwap<Plan>,
     /// Where plans go that no request needs any more.
@@ -55,6 +59,9 @@ pub struct ShardSpec {
 pub struct ShardHandle {
     mailbox: Mutex<Sender<Message>>,
     restarts: AtomicU64,
+    /// Until when to drain, once that was told. Not a message alone: those are lost with a shard
+    /// that dies, and refused by one that is busy.
+    drain: OnceLock<Instant>,
 }
 
 impl ShardHandle {
@@ -86,8 +93,11 @@ impl Worker {
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
         for index in 0..spec.cpus.len() {
             let (sender, receiver) = ringgate_io::mailbox(MAILBOX)?;
-            let handle =
-                Arc::new(ShardHandle { mailbox: Mutex::new(sender), restarts: AtomicU64::new(0) });
+            let handle = Arc::new(ShardHandle {
+                mailbox: Mutex::new(sender),
+                restarts: AtomicU64::new(0),
+                drain: OnceLock::new(),
+            });
             let thread = Supervised {
                 index,
                 spec: spec.clone(),
@@ -125,8 +135,8 @@ impl Worker {
     }
 
     /// The listening sockets.
-    pub fn listeners(&self) -> &[ListenerSet] {
-        &self.spec.listeners
+    pub fn listeners(&self) -> impl Iterator<Item = &ListenerSet> {
+        self.spec.listeners.iter().map(|(sockets, _)| sockets)
     }
 
     /// The plan in force.
@@ -151,15 +161,28 @@ impl Worker {
         count
     }
 
-    /// Lets every shard end what has begun, and returns when they have ended.
+    /// Lets every shard end what has begun, and returns when they have ended, or soon after
+    /// `within`: a shard that hangs is told in the log and left behind.
     pub fn drain(&self, within: Duration) {
+        let end = Instant::now() + within;
         for shard in &self.shards {
-            shard.send(Message::Drain(within));
+            let _ = shard.drain.set(end);
+            // One that has no room for this has messages to read, and looks behind each.
+            shard.send(Message::Drain);
         }
         let threads = std::mem::take(&mut *lock(&self.threads));
-        for thread in threads {
-            // A shard's panic was caught and written inside.
-            let _ = thread.join();
+        for (index, thread) in threads.into_iter().enumerate() {
+            while !thread.is_finished() {
+                if Instant::now() >= end + LAST_STEPS {
+                    error_log::error(
+                        "shard",
+                        "shard hangs",
+                        format_args!("shard {index} does not end; it is left behind"),
+                    );
+                    break;
+                }
+                std::thread::sleep(END_LOOK);
+            }
         }
     }
 }
@@ -187,7 +210,8 @@ impl Supervised {
             );
         }
         let mut mailbox = Some(first);
-        loop {
+        // Behind its time to drain it is not started again.
+        while !self.handle.drain.get().is_some_and(|end| Instant::now() >= *end) {
             let receiver = match mailbox.take() {
                 Some(receiver) => receiver,
                 None => match ringgate_io::mailbox(MAILBOX) {
@@ -224,28 +248,35 @@ impl Supervised {
         let sockets = spec
             .listeners
             .iter()
-            .map(|set| Ok((set.for_shard(self.index)?, set.origin == Origin::Bound)))
+            .map(|(set, _)| Ok((set.for_shard(self.index)?, set.origin == Origin::Bound)))
             .collect::<io::Result<Vec<(TcpListener, bool)>>>()?;
         ringgate_io::run(spec.engine, &EngineSpec::default(), |engine| {
             let engine = engine.clone();
             async move {
                 let mut inbox = mailbox.open()?;
                 let shard = self.build_shard();
-                let connections = Rc::new(ConnectionSettings::new(
-                    spec.settings.limits.clone(),
-                    spec.settings.timeouts.clone(),
-                    Scheme::Http,
-                ));
-                for (socket, own) in sockets {
+                let mut all_terms = Vec::new();
+                for ((socket, own), (_, tls)) in sockets.into_iter().zip(&spec.listeners) {
                     let listener = Listener::from_std(socket)?;
-                    let settings = connections.clone();
-                    ringgate_io::spawn(http::accept(shard.clone(), listener, own, settings));
+                    let terms = Rc::new(Terms::new(&spec.settings, tls.clone()));
+                    all_terms.push(terms.clone());
+                    ringgate_io::spawn(accept::accept(shard.clone(), listener, own, terms));
                 }
                 ringgate_io::spawn(keep_house(shard.clone()));
                 // Nobody listens any more when the shard starts again.
                 let _ = self.started.send((self.index, Ok(())));
-                let mut deadline = None;
                 loop {
+                    let deadline = self.handle.drain.get().copied();
+                    if let Some(end) = deadline {
+                        if !shard.connections.is_draining() {
+                            all_terms.iter().for_each(|terms| terms.drain());
+                            shard.connections.drain();
+                        }
+                        if shard.connections.is_over() || Instant::now() >= end {
+                            shard.flush_logs(true);
+                            return Ok(());
+                        }
+                    }
                     let message = match deadline {
                         None => inbox.recv().await,
                         Some(_) => {
@@ -253,20 +284,12 @@ impl Supervised {
                         }
                     };
                     match message {
-                        Some(Message::Drain(within)) => {
-                            deadline = Some(Instant::now() + within);
-                            connections.draining.set(true);
-                            shard.connections.drain();
-                        }
                         Some(message) => self.answer(&shard, &engine, message),
-                        None if deadline.is_none() => return Ok(()),
+                        // The handle has a sender as long as this thread runs.
+                        None if deadline.is_none() => {
+                            return Err(io::Error::other("the mailbox cannot be waited for"));
+                        }
                         None => {}
-                    }
-                    if deadline
-                        .is_some_and(|end| shard.connections.is_over() || Instant::now() >= end)
-                    {
-                        shard.flush_logs(true);
-                        return Ok(());
                     }
                 }
             }
@@ -322,9 +345,11 @@ impl Supervised {
                     draining: shard.connections.is_draining(),
                 });
             }
-            Message::Drain(_) => {}
+            Message::Drain => {}
             #[cfg(test)]
             Message::Die => panic!("the shard was told to die"),
+            #[cfg(test)]
+            Message::Stall(time) => std::thread::sleep(time),
         }
     }
 }

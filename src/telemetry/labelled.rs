@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use smallvec::SmallVec;
 
 use super::clock::Folded;
+use super::disabled::{Disabled, Label};
 use super::series::{Bandwidth, Group, Labelled, Latencies, ShardSeries};
 
 /// The bound on series of one metric, where none is configured.
@@ -32,6 +33,8 @@ pub struct RouteLabels {
     pub matched_uri: Arc<str>,
     /// The host of the route that matched.
     pub matched_host: Arc<str>,
+    /// Labels that are left empty.
+    pub disabled: Disabled,
 }
 
 /// The labels of a route with their small number.
@@ -57,7 +60,17 @@ pub struct Bases {
 
 impl Bases {
     /// The base of these labels.
-    pub fn intern(&self, labels: RouteLabels) -> Arc<Base> {
+    pub fn intern(&self, mut labels: RouteLabels) -> Arc<Base> {
+        for (label, value) in [
+            (Label::Route, &mut labels.route),
+            (Label::Service, &mut labels.service),
+            (Label::MatchedUri, &mut labels.matched_uri),
+            (Label::MatchedHost, &mut labels.matched_host),
+        ] {
+            if labels.disabled.everywhere(label) {
+                *value = Arc::from("");
+            }
+        }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let id = u32::try_from(known.len()).unwrap_or(u32::MAX);
         let base = known
@@ -152,6 +165,17 @@ impl LabelledSeries {
 
     /// Counts one request.
     pub fn record(&mut self, base: &Arc<Base>, sample: &Sample<'_>) {
+        let mut sample = *sample;
+        let disabled = base.labels.disabled;
+        if disabled != Disabled::default() {
+            if disabled.everywhere(Label::Consumer) {
+                sample.consumer = "";
+            }
+            if disabled.everywhere(Label::Node) {
+                sample.node = None;
+            }
+        }
+        let sample = &sample;
         if self.groups.is_empty() {
             self.start();
         }

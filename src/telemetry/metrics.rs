@@ -52,6 +52,8 @@ labels! {
         UpstreamFailed = "upstream_connections_failed",
         /// Further tries of a request.
         Retries = "upstream_retries",
+        /// Further tries that an upstream's retry budget did not allow.
+        RetriesRefused = "upstream_retries_over_budget",
         /// Tasks that panicked; each ended its connection only.
         Panics = "panics",
         /// Access-log lines dropped because the disk side was behind.
@@ -68,8 +70,6 @@ labels! {
     Gauge {
         /// Client connections open.
         ConnectionsActive = "connections_active",
-        /// Client connections between two requests.
-        ConnectionsIdle = "connections_idle",
         /// Requests under way.
         RequestsActive = "requests_active",
         /// Pooled connections to nodes that wait for a request.
@@ -78,8 +78,6 @@ labels! {
         PooledBytes = "pooled_bytes",
         /// Tasks alive.
         Tasks = "tasks",
-        /// Messages waiting in the mailbox.
-        MailboxDepth = "mailbox_depth",
         /// The generation of the plan that new requests get.
         PlanGeneration = "plan_generation",
     }

@@ -7,6 +7,7 @@
 
 pub mod access_log;
 mod clock;
+pub mod disabled;
 pub mod error_log;
 pub mod exposition;
 pub mod labelled;

@@ -88,6 +88,7 @@ const fn counter_help(counter: Counter) -> &'static str {
         Counter::UpstreamReused => "Requests that went over a pooled connection",
         Counter::UpstreamFailed => "Connections to nodes that did not come up",
         Counter::Retries => "Further tries of requests",
+        Counter::RetriesRefused => "Further tries that a retry budget did not allow",
         Counter::Panics => "Tasks that panicked",
         Counter::AccessLogDropped => "Access-log lines dropped because the disk side was behind",
         Counter::LimitRejected => "Requests rejected by limit plugins",
@@ -98,12 +99,10 @@ const fn counter_help(counter: Counter) -> &'static str {
 const fn gauge_help(gauge: Gauge) -> &'static str {
     match gauge {
         Gauge::ConnectionsActive => "Client connections open",
-        Gauge::ConnectionsIdle => "Client connections between two requests",
         Gauge::RequestsActive => "Requests under way",
         Gauge::UpstreamIdle => "Pooled connections to nodes that wait for a request",
         Gauge::PooledBytes => "Bytes that buffer pools hold",
         Gauge::Tasks => "Tasks alive",
-        Gauge::MailboxDepth => "Messages waiting in the mailbox",
         Gauge::PlanGeneration => "Generation of the plan that new requests get",
     }
 }
@@ -175,16 +174,19 @@ fn apisix_process(text: &mut Exposition, merged: &Snapshot, facts: &ProcessFacts
     .sample(&[], merged.requests_total());
     text.family("apisix_node_info", Kind::Gauge, "Info of APISIX node")
         .sample(&[("hostname", &facts.hostname)], 1);
-    // nginx tells reading and writing apart; here a request under way counts as writing.
+    // nginx tells reading and writing apart; here a request under way counts as writing. What has
+    // none waits: with several streams on a connection, that is a lower bound.
+    let (active, writing) =
+        (merged.gauge(Gauge::ConnectionsActive), merged.gauge(Gauge::RequestsActive));
     let accepted = merged.counter(Counter::ConnectionsAccepted);
     let refused: u64 = merged.refusals.iter().sum();
     let states = [
         ("accepted", accepted.saturating_add(refused)),
-        ("active", merged.gauge(Gauge::ConnectionsActive)),
+        ("active", active),
         ("handled", accepted),
         ("reading", 0),
-        ("waiting", merged.gauge(Gauge::ConnectionsIdle)),
-        ("writing", merged.gauge(Gauge::RequestsActive)),
+        ("waiting", active.saturating_sub(writing)),
+        ("writing", writing),
     ];
     let mut family = text.family(
         "apisix_nginx_http_current_connections",
@@ -274,6 +276,7 @@ mod tests {
             service: "s".into(),
             matched_uri: "/a\\b".into(),
             matched_host: "".into(),
+            disabled: Default::default(),
         });
         metrics.add(Counter::ConnectionsAccepted, 3);
         metrics.set(Gauge::PlanGeneration, 9);

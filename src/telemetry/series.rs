@@ -6,6 +6,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::disabled::{Disabled, Label, Labels};
 use super::labelled::RouteLabels;
 
 /// APISIX's buckets, in ms.
@@ -247,7 +248,7 @@ impl Admission {
         if latencies.request.count() == 0 {
             return;
         }
-        let key = group.service_key();
+        let key = group.service_key(group.disabled().latency);
         let fits =
             group.labels.is_none() || admitted(&mut self.latencies, &key, self.series_max / 3);
         let key = if fits { key } else { ServiceKey::other() };
@@ -258,7 +259,7 @@ impl Admission {
         if bandwidth.ingress == 0 && bandwidth.egress == 0 {
             return;
         }
-        let key = group.service_key();
+        let key = group.service_key(group.disabled().bandwidth);
         let fits =
             group.labels.is_none() || admitted(&mut self.bandwidths, &key, self.series_max / 2);
         let key = if fits { key } else { ServiceKey::other() };
@@ -268,25 +269,38 @@ impl Admission {
     }
 }
 
+/// A label's value, or nothing where it is left empty.
+fn told(empty: Labels, label: Label, value: &Arc<str>) -> Arc<str> {
+    if empty.has(label) { Arc::from("") } else { Arc::clone(value) }
+}
+
 impl Group {
-    fn service_key(&self) -> ServiceKey {
+    fn disabled(&self) -> Disabled {
+        self.labels.as_ref().map(|labels| labels.disabled).unwrap_or_default()
+    }
+
+    /// The labels, but for those that are left empty.
+    fn service_key(&self, empty: Labels) -> ServiceKey {
+        let told = |label, value| told(empty, label, value);
         match &self.labels {
             Some(labels) => ServiceKey {
-                route: Arc::clone(&labels.route),
-                service: Arc::clone(&labels.service),
-                consumer: Arc::clone(&self.consumer),
-                node: self.node,
+                route: told(Label::Route, &labels.route),
+                service: told(Label::Service, &labels.service),
+                consumer: told(Label::Consumer, &self.consumer),
+                node: self.node.filter(|_| !empty.has(Label::Node)),
             },
             None => ServiceKey::other(),
         }
     }
 
     fn status_key(&self, code: u16) -> StatusKey {
+        let empty = self.disabled().status;
+        let told = |label, value| told(empty, label, value);
         match &self.labels {
             Some(labels) => StatusKey {
-                service: self.service_key(),
-                matched_uri: Arc::clone(&labels.matched_uri),
-                matched_host: Arc::clone(&labels.matched_host),
+                service: self.service_key(empty),
+                matched_uri: told(Label::MatchedUri, &labels.matched_uri),
+                matched_host: told(Label::MatchedHost, &labels.matched_host),
                 code,
             },
             None => Group::other_status_key(code),

@@ -1,8 +1,9 @@
 //! Endpoints: concrete addresses, each with the state that the whole process shares.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use super::health::{HealthState, Outcome};
 use super::node::{Node, NodeAddress, Question, Resolved};
@@ -17,18 +18,65 @@ pub const ENDPOINTS_MAX: usize = 4096;
 #[repr(align(128))]
 pub struct Padded<T>(pub T);
 
+/// What decides whether, and how much, an endpoint is picked.
+#[derive(Debug, Default)]
+struct Health {
+    /// Packed [`HealthState`].
+    bits: AtomicU64,
+    /// When it came, or came back, in [`millis`]; 0: long ago.
+    up_since: AtomicU32,
+}
+
+/// The least share of its weight that a new endpoint gets.
+const LEAST_SHARE: f32 = 0.1;
+
+/// Milliseconds since the process's first look.
+pub(super) fn millis(now: Instant) -> u32 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let start = *START.get_or_init(|| now);
+    now.saturating_duration_since(start).as_millis() as u32
+}
+
 /// What all shards know of one address of one upstream. Relaxed atomics: a shard may act on a
 /// value that is nanoseconds old, and no value guards another.
 #[derive(Debug, Default)]
 pub struct EndpointState {
-    /// Packed [`HealthState`]. Read on every pick, written only when something fails or heals.
-    health: Padded<AtomicU64>,
+    /// Read on every pick, written only when something fails or heals.
+    health: Padded<Health>,
     in_flight: Padded<AtomicU32>,
     /// Packed peak EWMA; see [`super::balancer::ewma`].
     pub(super) latency: Padded<AtomicU64>,
 }
 
 impl EndpointState {
+    /// The state of an endpoint that is new.
+    pub(super) fn starting() -> EndpointState {
+        let state = EndpointState::default();
+        state.start(Instant::now());
+        state
+    }
+
+    fn start(&self, now: Instant) {
+        self.health.0.up_since.store(millis(now).max(1), Relaxed);
+    }
+
+    /// Makes it one that has been there for long.
+    #[cfg(test)]
+    pub(super) fn age(&self) {
+        self.health.0.up_since.store(0, Relaxed);
+    }
+
+    /// The share of its weight that it gets, where endpoints come to it within `slow_start`.
+    pub fn share(&self, slow_start: Duration, now: Instant) -> f32 {
+        let since = self.health.0.up_since.load(Relaxed);
+        // Clocks of shards differ by a little: a time ahead of ours is now.
+        let age = millis(now).saturating_sub(since);
+        if since == 0 || u128::from(age) >= slow_start.as_millis() {
+            return 1.0;
+        }
+        (age as f32 / (slow_start.as_secs_f32() * 1000.0)).max(LEAST_SHARE)
+    }
+
     /// Whether it may be picked.
     pub fn is_up(&self) -> bool {
         self.health().status.is_up()
@@ -36,19 +84,25 @@ impl EndpointState {
 
     /// Status and counters.
     pub fn health(&self) -> HealthState {
-        HealthState::from_bits(self.health.0.load(Relaxed))
+        HealthState::from_bits(self.health.0.bits.load(Relaxed))
     }
 
     /// Counts an outcome against its limit (0: not counted). A success while all is well writes
     /// nothing, so reporting every request costs one shared load.
     pub fn report(&self, outcome: Outcome, limit: u8) {
-        let mut bits = self.health.0.load(Relaxed);
+        let word = &self.health.0.bits;
+        let mut bits = word.load(Relaxed);
         loop {
-            let next = HealthState::from_bits(bits).after(outcome, limit).to_bits();
+            let before = HealthState::from_bits(bits);
+            let after = before.after(outcome, limit);
+            let next = after.to_bits();
             if next == bits {
                 return;
             }
-            match self.health.0.compare_exchange_weak(bits, next, Relaxed, Relaxed) {
+            if after.status.is_up() && !before.status.is_up() {
+                self.start(Instant::now());
+            }
+            match word.compare_exchange_weak(bits, next, Relaxed, Relaxed) {
                 Ok(_) => return,
                 Err(current) => bits = current,
             }
@@ -57,7 +111,7 @@ impl EndpointState {
 
     /// Healthy, nothing counted: when checks are taken away, a node must not stay down.
     pub fn forget_health(&self) {
-        self.health.0.store(HealthState::default().to_bits(), Relaxed);
+        self.health.0.bits.store(HealthState::default().to_bits(), Relaxed);
     }
 
     /// Requests that the process has open to it.
@@ -193,6 +247,24 @@ mod tests {
             .collect();
         assert_eq!(have, ["10.0.0.1:1 1 0", "10.0.0.2:80 3 0", "[::3]:80 3 0", "10.0.0.4:9 1 -5"]);
         assert_eq!(out.unresolved, [Question::Address("gone.test".into())]);
+    }
+
+    #[test]
+    fn a_new_endpoint_and_one_that_is_back_come_to_their_weight_in_time() {
+        let slow = Duration::from_secs(10);
+        let old = EndpointState::default();
+        let begun = Instant::now();
+        assert_eq!(old.share(slow, begun), 1.0);
+        let state = EndpointState::starting();
+        for (seconds, share) in [(0, 0.1), (1, 0.1), (5, 0.5), (9, 0.9), (10, 1.0), (99, 1.0)] {
+            let now = begun + Duration::from_secs(seconds);
+            let have = state.share(slow, now);
+            assert!((have - share).abs() < 0.01, "{seconds} s: {have}");
+        }
+        old.report(Outcome::TcpFailure, 1);
+        assert_eq!(old.share(slow, Instant::now()), 1.0);
+        old.report(Outcome::Success, 1);
+        assert_eq!(old.share(slow, Instant::now()), 0.1);
     }
 
     #[test]

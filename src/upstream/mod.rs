@@ -5,8 +5,11 @@
 //! handed out by the [`registry::Registry`]. Nothing here does I/O.
 
 pub mod balancer;
+pub mod budget;
 pub mod endpoint;
 pub mod health;
+pub mod multiplex;
 pub mod node;
 pub mod pool;
 pub mod registry;
+mod waiting;

@@ -1,11 +1,10 @@
 //! Keep-alive pools: the connections of one shard to one endpoint.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::rc::Rc;
-use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
+
+pub use super::waiting::Full;
+use super::waiting::Queue;
 
 /// Bounds of a pool, a shard's share of what is configured for the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,23 +50,18 @@ pub struct Pool<C> {
     /// Last in, first out: what is used stays warm, what is not grows old together.
     idle: RefCell<Vec<Pooled<C>>>,
     open: Cell<usize>,
-    waiting: RefCell<VecDeque<Rc<Waiting>>>,
+    waiting: Queue,
 }
-
-#[derive(Default)]
-struct Waiting {
-    called: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
-}
-
-/// The wait for a connection is full.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Full;
 
 impl<C> Pool<C> {
     /// An empty pool.
     pub fn new(limits: PoolLimits) -> Pool<C> {
-        Pool { limits, idle: RefCell::default(), open: Cell::new(0), waiting: RefCell::default() }
+        Pool {
+            limits,
+            idle: RefCell::default(),
+            open: Cell::new(0),
+            waiting: Queue::new(limits.waiting),
+        }
     }
 
     /// Connections, idle and in use.
@@ -83,26 +77,7 @@ impl<C> Pool<C> {
     /// A connection that has served fewer than so many requests, or the right to open one. Waits
     /// while all are in use. With `fresh`, idle ones are passed over.
     pub async fn take(&self, fresh: bool, requests: u64) -> Result<Grant<C>, Full> {
-        loop {
-            if let Some(grant) = self.try_take(fresh, requests) {
-                return Ok(grant);
-            }
-            if self.waiting.borrow().len() >= self.limits.waiting {
-                return Err(Full);
-            }
-            let place = Place { pool: self, waiting: Rc::default() };
-            self.waiting.borrow_mut().push_back(place.waiting.clone());
-            poll_fn(|task| {
-                if place.waiting.called.get() {
-                    return Poll::Ready(());
-                }
-                *place.waiting.waker.borrow_mut() = Some(task.waker().clone());
-                Poll::Pending
-            })
-            .await;
-            // The call is used by the look that follows.
-            place.waiting.called.set(false);
-        }
+        self.waiting.until(|| self.try_take(fresh, requests)).await
     }
 
     /// The same without waiting; [`None`] while all are in use.
@@ -126,29 +101,19 @@ impl<C> Pool<C> {
     /// Takes a connection back that can serve again.
     pub fn put(&self, connection: C, requests: u64, keep: &Keep, now: Instant) {
         let over = self.open.get() > self.limits.open || requests >= keep.requests;
-        let full = self.idle.borrow().len() >= keep.idle && self.waiting.borrow().is_empty();
+        let full = self.idle.borrow().len() >= keep.idle && self.waiting.is_empty();
         if over || full {
             return self.closed();
         }
         let until = now + keep.idle_timeout;
         self.idle.borrow_mut().push(Pooled { connection, requests, until });
-        self.call();
+        self.waiting.call();
     }
 
     /// A connection is gone, or was never opened.
     pub fn closed(&self) {
         self.open.set(self.open.get().saturating_sub(1));
-        self.call();
-    }
-
-    /// Wakes the one that waits longest.
-    fn call(&self) {
-        if let Some(next) = self.waiting.borrow_mut().pop_front() {
-            next.called.set(true);
-            if let Some(waker) = next.waker.borrow_mut().take() {
-                waker.wake();
-            }
-        }
+        self.waiting.call();
     }
 
     /// Closes idle connections that are too old, or dead.
@@ -163,31 +128,11 @@ impl<C> Pool<C> {
     }
 }
 
-/// A place in the queue; who leaves it passes a call on.
-struct Place<'p, C> {
-    pool: &'p Pool<C>,
-    waiting: Rc<Waiting>,
-}
-
-impl<C> Drop for Place<'_, C> {
-    fn drop(&mut self) {
-        let mut queue = self.pool.waiting.borrow_mut();
-        let before = queue.len();
-        queue.retain(|other| !Rc::ptr_eq(other, &self.waiting));
-        let left_unused = queue.len() == before && self.waiting.called.get();
-        drop(queue);
-        // Called, but dropped before it could look: the next one looks in its place.
-        if left_unused {
-            self.pool.call();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::pin::pin;
-    use std::task::Context;
+    use std::task::{Context, Poll, Waker};
 
     fn limits(open: usize, waiting: usize) -> PoolLimits {
         PoolLimits { open, waiting }

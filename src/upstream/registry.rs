@@ -1,4 +1,4 @@
-//! What outlives a plan, by name: the state of endpoints and the cursors of splits. Only the
+//! What outlives a plan, by name: the state of endpoints, the cursors of splits, retry budgets. Only the
 //! control side looks things up here, while it builds a plan; shards hold what was handed out,
 //! so the lock is never on a request's way.
 
@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::balancer::Cursor;
+use super::budget::Credit;
 use super::endpoint::EndpointState;
 
 /// Most live entries of each kind. Past it a value is handed out that nobody else finds, so it
@@ -20,6 +21,7 @@ const ENTRIES_MAX: usize = 65_536;
 pub struct Registry {
     states: Mutex<Table<(Arc<str>, SocketAddr), EndpointState>>,
     cursors: Mutex<Table<(Arc<str>, i32), Cursor>>,
+    credits: Mutex<Table<Arc<str>, Credit>>,
 }
 
 #[derive(Debug)]
@@ -34,8 +36,8 @@ impl<K, V> Default for Table<K, V> {
     }
 }
 
-impl<K: Hash + Eq, V: Default> Table<K, V> {
-    fn get(&mut self, key: K) -> Arc<V> {
+impl<K: Hash + Eq, V> Table<K, V> {
+    fn get(&mut self, key: K, make: impl FnOnce() -> V) -> Arc<V> {
         if let Some(value) = self.entries.get(&key).and_then(Weak::upgrade) {
             return value;
         }
@@ -43,7 +45,7 @@ impl<K: Hash + Eq, V: Default> Table<K, V> {
             self.entries.retain(|_, value| value.strong_count() > 0);
             self.clean_at = (self.entries.len() * 2).clamp(64, ENTRIES_MAX);
         }
-        let value = Arc::new(V::default());
+        let value = Arc::new(make());
         if self.entries.len() < ENTRIES_MAX {
             self.entries.insert(key, Arc::downgrade(&value));
         }
@@ -60,13 +62,21 @@ impl Registry {
     /// The state of an upstream's address.
     pub fn state(&self, upstream: &str, address: SocketAddr) -> Arc<EndpointState> {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        states.get((upstream.into(), address))
+        states.get((upstream.into(), address), EndpointState::starting)
     }
 
     /// The split position of an upstream's nodes of one priority.
     pub fn cursor(&self, upstream: &str, priority: i32) -> Arc<Cursor> {
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
-        cursors.get((upstream.into(), priority))
+        cursors.get((upstream.into(), priority), Cursor::default)
+    }
+}
+
+impl Registry {
+    /// What an upstream's retry budget has saved.
+    pub(super) fn credit(&self, upstream: &str) -> Arc<Credit> {
+        let mut credits = self.credits.lock().unwrap_or_else(PoisonError::into_inner);
+        credits.get(upstream.into(), Credit::default)
     }
 }
 

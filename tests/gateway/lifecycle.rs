@@ -133,32 +133,108 @@ fn both_engines_by_name() {
     }
 }
 
-/// Where io_uring is blocked, as in many containers, epoll serves; told with the reason.
-#[test]
-fn without_io_uring_epoll_serves() {
+/// What starts a program with a seccomp filter that answers `io_uring_setup` (425 everywhere) with
+/// an error, where the ring is to have more entries than that.
+fn without_rings(above: u32, errno: i32) -> Option<Vec<String>> {
     if !have("python3") {
-        return;
+        return None;
     }
-    let a = named("a");
-    // A seccomp filter that answers io_uring_setup (425 everywhere) with EPERM, as Docker's.
-    let script = "\
+    let script = format!(
+        "\
 import ctypes, os, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
 def op(code, jt, jf, k): return struct.pack('HBBI', code, jt, jf, k)
-program = op(0x20, 0, 0, 0) + op(0x15, 0, 1, 425) + op(0x06, 0, 0, 0x50001) \
-    + op(0x06, 0, 0, 0x7fff0000)
+program = op(0x20, 0, 0, 0) + op(0x15, 0, 3, 425) + op(0x20, 0, 0, 16) \
+    + op(0x25, 0, 1, {above}) + op(0x06, 0, 0, 0x50000 + {errno}) + op(0x06, 0, 0, 0x7fff0000)
 buffer = ctypes.create_string_buffer(program)
 class Filter(ctypes.Structure):
     _fields_ = [('len', ctypes.c_ushort), ('filter', ctypes.c_void_p)]
-filter = Filter(4, ctypes.addressof(buffer))
+filter = Filter(6, ctypes.addressof(buffer))
 if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(filter), 0, 0): sys.exit(77)
 os.execv(sys.argv[1], sys.argv[1:])
-";
-    let wrapper = vec!["python3".to_owned(), "-c".to_owned(), script.to_owned()];
-    let works = Command::new("python3").args(["-c", script, "/bin/true"]).status().unwrap();
-    if !skip_unless(works.success(), "seccomp filters are not allowed here") {
-        return;
+"
+    );
+    let works = Command::new("python3").args(["-c", &script, "/bin/true"]).status().unwrap();
+    skip_unless(works.success(), "seccomp filters are not allowed here")
+        .then(|| vec!["python3".into(), "-c".into(), script])
+}
+
+/// The engine of the first shard, its setup, and why it is that one; also told on stdout.
+fn engine(gateway: &crate::support::Process) -> [String; 3] {
+    let status = gateway.status();
+    let told = ["engine", "engine_setup", "engine_reason"]
+        .map(|key| status["shards"][0][key].as_str().unwrap().to_owned());
+    let line = until("the engine's line", || {
+        let stdout = gateway.stdout();
+        stdout.lines().find(|line| line.starts_with("engine: ")).map(str::to_owned)
+    });
+    told.iter().for_each(|part| assert!(line.contains(part), "{part} in {line}"));
+    told
+}
+
+fn serves(gateway: &crate::support::Process) {
+    for _ in 0..10 {
+        assert_eq!(gateway.get("/").text(), "a");
     }
+    until("a line in the access log", || {
+        let text = std::fs::read_to_string(gateway.conf("access.log")).ok()?;
+        text.contains("\"status\":200").then_some(())
+    });
+}
+
+/// Without memory for large rings, smaller ones serve; without any, epoll. Each with its reason.
+#[test]
+fn without_memory_for_rings_the_next_best_serves() {
+    let a = named("a");
+    for (above, expected) in [(256, "io_uring"), (0, "epoll")] {
+        let Some(wrapper) = without_rings(above, 12) else { return };
+        let mut auto = plan(resources(a.address)).with("access_log: { path: access.log }");
+        (auto.engine, auto.wrapper) = ("auto".into(), wrapper);
+        let gateway = auto.start();
+        let [engine, setup, reason] = engine(&gateway);
+        assert_eq!(engine, expected);
+        if expected == "io_uring" {
+            assert!(setup.ends_with("256 entries"), "{setup}");
+            assert_eq!(reason.matches("Cannot allocate memory").count(), 2, "{reason}");
+        } else {
+            assert!(reason.matches("Cannot allocate memory").count() >= 4, "{reason}");
+        }
+        serves(&gateway);
+    }
+}
+
+/// Older kernels count rings as locked memory. Whether this one does or not, the gateway serves.
+#[test]
+fn without_locked_memory_the_gateway_serves() {
+    let a = named("a");
+    for limit in ["0", "64"] {
+        let mut auto = plan(resources(a.address)).with("access_log: { path: access.log }");
+        auto.engine = "auto".into();
+        // Its own user namespace where there may be one: root is not bound by the limit.
+        let user = Command::new("unshare").args(["-Ur", "true"]).status();
+        if user.is_ok_and(|done| done.success()) {
+            auto.wrapper = vec!["unshare".into(), "-Ur".into()];
+        }
+        let script = format!("ulimit -l {limit} && exec \"$0\" \"$@\"");
+        auto.wrapper.extend(["sh".into(), "-c".into(), script]);
+        let gateway = auto.start();
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", gateway.pid())).unwrap();
+        let locked = limits.lines().find(|line| line.starts_with("Max locked memory")).unwrap();
+        let bytes = limit.parse::<u64>().unwrap() * 1024;
+        assert!(locked.split_whitespace().any(|word| word == bytes.to_string()), "{locked}");
+        let [engine, _, reason] = engine(&gateway);
+        println!("locked memory {limit} KiB: {engine}: {reason}");
+        assert!(reason == "the best there is" || reason.contains("Cannot allocate"), "{reason}");
+        serves(&gateway);
+    }
+}
+
+/// Where io_uring is blocked, as in many containers, epoll serves; told with the reason.
+#[test]
+fn without_io_uring_epoll_serves() {
+    let a = named("a");
+    // EPERM, as Docker's filter answers.
+    let Some(wrapper) = without_rings(0, 1) else { return };
     let mut auto = plan(resources(a.address)).with("access_log: { path: access.log }");
     (auto.engine, auto.wrapper) = ("auto".into(), wrapper.clone());
     let gateway = auto.start();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::harness::{Config, Gateway, RawClient, Resources, SOON, eventually, route};
-use crate::support::{Gate, named, plan, request, ringgate, slow, until};
+use crate::support::{Gate, have, named, plan, request, ringgate, skip_unless, slow, until};
 
 const FILE: &str = "resources.yaml";
 
@@ -135,7 +135,8 @@ routes:
     let b = named("b");
     gateway.reload(&one(b.address));
     assert_eq!(gateway.get("/").text(), "b");
-    assert_eq!(gateway.status()["config"]["last_error"], Value::Null);
+    // Told right behind the change.
+    eventually(SOON, "no error", || gateway.status()["config"]["last_error"].is_null());
 }
 
 /// Errors that only compiling finds are told with their lines as well, and by `check`.
@@ -152,7 +153,7 @@ fn what_cannot_be_compiled_is_refused_like_what_is_wrong() {
         ),
         (
             json!({"id": 1, "uri": "/x", "upstream":
-            {"scheme": "https", "nodes": {"127.0.0.1:1": 1}}}),
+            {"scheme": "kafka", "nodes": {"127.0.0.1:1": 1}}}),
             "upstream.scheme",
         ),
         (
@@ -292,4 +293,75 @@ fn starting_with_ten_thousand_routes() {
     println!("10,000 routes: start to ready in {took:?}");
     assert!(took < Duration::from_secs(30), "{took:?}");
     assert_eq!(gateway.get("/r9999/x").text(), "a", "ready means that the plan is in force");
+}
+
+/// While a large file is read and compiled, the Admin address answers, and requests are served.
+#[test]
+fn a_large_change_holds_up_nobody() {
+    let (a, b) = (named("a"), named("b"));
+    let gateway = Config::new(&one(a.address)).shards(2).start();
+    let mut text =
+        format!("upstreams:\n  - {{ id: b, nodes: {{ \"{}\": 1 }} }}\nroutes:\n", b.address);
+    for number in 1..=20_000 {
+        text += &format!("  - {{ id: {number}, uri: /r{number}/*, upstream_id: b }}\n");
+    }
+    text += "  - { id: all, uri: /*, upstream_id: b }\n#END\n";
+    gateway.write_resources(&text);
+    let begun = Instant::now();
+    let (mut answers, mut longest) = (0, Duration::ZERO);
+    while gateway.get("/").text() == "a" {
+        let asked = Instant::now();
+        assert_eq!(gateway.admin_get("/ringgate/health").status, 200);
+        longest = longest.max(asked.elapsed());
+        answers += 1;
+        assert!(begun.elapsed() < Duration::from_secs(60), "the change is never enforced");
+    }
+    let took = begun.elapsed();
+    println!("{answers} answers in {took:?} of a change, the longest after {longest:?}");
+    // Built for release, the change is over soon, but the answers are quicker too.
+    assert!(answers >= 5, "{answers} answers in {took:?}");
+    assert!(longest < took / 3, "an answer waited {longest:?} of {took:?}");
+}
+
+/// Several changes at once: what is written last is what is in force.
+#[test]
+fn the_last_of_many_changes_wins() {
+    let (a, b) = (named("a"), named("b"));
+    let gateway = Config::new(&one(a.address)).start();
+    for _ in 0..20 {
+        gateway.write_resources(&one(b.address).text());
+        gateway.signal("HUP");
+        gateway.write_resources(&one(a.address).text());
+        gateway.signal("HUP");
+    }
+    gateway.write_resources(&one(b.address).text());
+    becomes(&mut gateway.client(), "b");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(gateway.get("/").text(), "b", "an older one came behind it");
+}
+
+/// Without inotify, files are looked at; HUP works as ever.
+#[test]
+fn files_are_followed_where_the_kernel_does_not_tell() {
+    let spaces = || std::process::Command::new("unshare").args(["-Ur", "true"]).status();
+    if !have("unshare")
+        || !skip_unless(spaces().is_ok_and(|done| done.success()), "no user namespaces")
+    {
+        return;
+    }
+    let (a, b) = (named("a"), named("b"));
+    let mut plan = plan(one(a.address).text());
+    let none = "echo 0 >/proc/sys/user/max_inotify_instances && exec \"$0\" \"$@\"";
+    plan.wrapper = ["unshare", "-Ur", "sh", "-c", none].map(String::from).to_vec();
+    let mut gateway = plan.start();
+    let said = gateway.wait_log("files not watched");
+    assert!(said.contains("looked at every 1s"), "{said}");
+    assert_eq!(gateway.get("/").text(), "a");
+    fs::write(gateway.resource_file(), one(b.address).text()).unwrap();
+    until("the change", || (gateway.get("/").text() == "b").then_some(()));
+    fs::write(gateway.resource_file(), one(a.address).text()).unwrap();
+    gateway.signal("HUP");
+    until("the change", || (gateway.get("/").text() == "a").then_some(()));
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait_end(SOON).code(), Some(0));
 }

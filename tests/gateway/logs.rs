@@ -6,7 +6,7 @@ use std::io::Read;
 use serde_json::{Value, json};
 
 use crate::harness::{SOON, route};
-use crate::support::{Plan, dead_end, named, plan, request, until};
+use crate::support::{Metrics, Plan, dead_end, fetch, named, plan, request, until};
 
 /// A route `/a` to a node that answers with `answer`, and `/dead` to nobody.
 fn logging(settings: &str) -> (Plan, crate::harness::Origin) {
@@ -59,6 +59,69 @@ fn json_lines_tell_each_request() {
     assert!(lines[0]["request_time"].as_f64().unwrap() > 0.0);
     assert_eq!((&lines[1]["status"], &lines[1]["fault"]), (&json!(502), &json!("connect_failed")));
     assert_eq!((&lines[2]["status"], lines[2].get("route_id")), (&json!(404), None));
+}
+
+/// What was refused before it was a request has its line and its count.
+#[test]
+fn refused_heads_are_told_like_other_requests() {
+    let (mut plan, _node) = logging("{ path: access.log }");
+    // One shard, so that the lines come in order.
+    plan.shards = "1".into();
+    let gateway = plan.with("timeouts: { header: 1s }\nlimits: { request_line: 1KiB }").start();
+    let long = "x".repeat(2000);
+    let cases = [
+        ("GET /bad?q=1 HTTP/1.1\r\n\r\n", 400, "bad_request"),
+        (&*format!("GET /{long} HTTP/1.1\r\n\r\n"), 414, "uri_too_long"),
+        (
+            &*format!("GET /a/f HTTP/1.1\r\nX: {}\r\n\r\n", long.repeat(40)),
+            431,
+            "headers_too_large",
+        ),
+        ("GET /v HTTP/9.9\r\nHost: a\r\n\r\n", 505, "version_unsupported"),
+        ("GET /e HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", 417, "expectation_failed"),
+        ("\x16\x03\x01 \"\x01\n", 400, "bad_request"),
+        ("GET /slow HTTP/1.1\r\nHos", 408, "header_timeout"),
+    ];
+    for (number, (bytes, status, _)) in cases.iter().enumerate() {
+        let mut client = gateway.client();
+        let _ = client.try_send(bytes);
+        assert_eq!(client.response().status, *status, "{number}");
+    }
+    let mut left = gateway.client();
+    left.send("GET /left HTTP/1.1\r\nHost");
+    left.half_close();
+    left.expect_gone();
+    // A connection that says nothing is no request.
+    gateway.client().half_close();
+
+    let lines: Vec<Value> = lines(&gateway, "access.log", cases.len() + 1)
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .collect();
+    assert_eq!(lines.len(), cases.len() + 1);
+    for (line, (bytes, status, fault)) in lines.iter().zip(&cases) {
+        assert_eq!((&line["status"], &line["fault"]), (&json!(status), &json!(fault)), "{line}");
+        assert_eq!(line["remote_addr"], "127.0.0.1");
+        assert!(line["bytes_out"].as_u64().unwrap() > 20, "{line}");
+        let uri = line["uri"].as_str().unwrap();
+        assert!(bytes.contains(&uri[..uri.len().min(900)]), "{line}");
+    }
+    assert_eq!((&lines[0]["method"], &lines[0]["uri"]), (&json!("GET"), &json!("/bad")));
+    assert_eq!((&lines[0]["query"], &lines[0]["protocol"]), (&json!("q=1"), &json!("HTTP/1.1")));
+    assert_eq!(
+        (&lines[5]["method"], &lines[5]["uri"]),
+        (&json!(""), &json!("\x16\x03\x01 \"\x01"))
+    );
+    let last = &lines[7];
+    assert_eq!(
+        (&last["status"], &last["uri"], &last["fault"]),
+        (&json!(499), &json!("/left"), &json!("client_gone"))
+    );
+    let text = fetch(gateway.at(9091), "/metrics", "").unwrap().text();
+    let metrics = Metrics::parse(&text);
+    assert_eq!(metrics.sum("ringgate_requests_total", &[("class", "4xx")]), 7.0);
+    assert_eq!(metrics.sum("ringgate_requests_total", &[("class", "5xx")]), 1.0);
+    assert_eq!(metrics.sum("ringgate_faults_total", &[("code", "bad_request")]), 2.0);
 }
 
 #[test]

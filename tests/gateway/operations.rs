@@ -6,7 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::{Value, json};
 
 use crate::harness::{Config, RawClient, Resources, route};
-use crate::support::{Metrics, fetch, json_of, named, plan, request, two_shards, until};
+use crate::support::{
+    Gate, Metrics, fetch, json_of, named, plan, request, slow, two_shards, until,
+};
 
 #[test]
 fn the_key_is_made_once_for_its_owner_alone_and_never_told() {
@@ -207,6 +209,29 @@ fn metrics_are_well_formed_and_move() {
     gateway.reload(&one_more);
     let later = scrape("/metrics");
     assert_eq!(later.find("ringgate_plan_generation", &[]), [2.0, 2.0]);
+}
+
+/// Requests under way and connections that wait are told while they are.
+#[test]
+fn gauges_tell_what_is_under_way() {
+    let gate = Gate::default();
+    let tardy = slow(&gate);
+    let gateway = two_shards(&Resources::new().route(route("all", "/slow", tardy.address)));
+    let mut idle: Vec<_> = (0..3).map(|_| gateway.client()).collect();
+    idle.iter_mut().for_each(|client| assert_eq!(client.get("/none").status, 404));
+    let mut busy: Vec<_> = (0..2).map(|_| gateway.client()).collect();
+    for client in &mut busy {
+        client.send(request("GET", "/slow", "Host: t\r\n"));
+        assert_eq!(client.head().word(1), "200");
+    }
+    let metrics = Metrics::parse(&fetch(gateway.metrics_address, "/metrics", "").unwrap().text());
+    assert_eq!(metrics.sum("ringgate_requests_active", &[]), 2.0);
+    assert_eq!(metrics.sum("ringgate_connections_active", &[]), 5.0);
+    let state = |state| metrics.sum("apisix_nginx_http_current_connections", &[("state", state)]);
+    assert_eq!((state("writing"), state("waiting")), (2.0, 3.0));
+    gate.open();
+    busy.iter_mut().for_each(|client| assert_eq!(client.take(11), b"begun-ended"));
+    until("none under way", || (gateway.metric("ringgate_requests_active") == 0).then_some(()));
 }
 
 /// The metrics need no key, and nothing of the Admin API is on their address.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Config, Gateway, Origin, RawClient, Resources, upstream};
+use crate::harness::{Config, Gateway, Origin, RawClient, Resources, SOON, eventually, upstream};
 use crate::support::{json_of, mirror, named, request, two_shards};
 
 /// A route with plugins.
@@ -361,4 +361,90 @@ fn plugins_that_are_not_enabled_are_unknown() {
     });
     limited.reload(&Resources::new().route(plugged("1", "/*", &node, json!({"cors": {}}))));
     assert_eq!(limited.get("/").get("access-control-allow-origin"), Some("*"));
+}
+
+/// Labels are left empty from the change on, and those of other metrics stay.
+#[test]
+fn prometheus_leaves_disabled_labels_empty() {
+    let (a, b) = (named("a"), named("b"));
+    let resources = |disabled: Value| {
+        let nodes = json!({a.address.to_string(): 1, b.address.to_string(): 1});
+        Resources::new()
+            .route(json!({"id": "r", "uris": ["/1", "/2"], "upstream": {"nodes": nodes},
+                "plugins": {"prometheus": {}}}))
+            .with("plugin_metadata", json!({"id": "prometheus", "disabled_labels": disabled}))
+    };
+    let disabled = json!({"http_status": ["matched_uri", "node"], "bandwidth": ["route"]});
+    let gateway = two_shards(&resources(disabled));
+    let ask = |times: usize| {
+        (0..times).for_each(|_| {
+            assert_eq!(gateway.get("/1").status, 200);
+            assert_eq!(gateway.get("/2").status, 200);
+        });
+    };
+    ask(4);
+    let sample = |name: &str| gateway.metrics().get(name).copied();
+    let status = |uri: &str, node: &str| {
+        sample(&format!(
+            "apisix_http_status{{code=\"200\",route=\"r\",matched_uri=\"{uri}\",\
+             matched_host=\"\",service=\"\",consumer=\"\",node=\"{node}\"}}"
+        ))
+    };
+    assert_eq!(status("", ""), Some(8.0), "{:#?}", gateway.metrics());
+    assert_eq!(status("/1", "127.0.0.1"), None);
+    let series = |start: &str| {
+        let metrics = gateway.metrics();
+        metrics.keys().filter(|name| name.starts_with(start)).cloned().collect::<Vec<_>>()
+    };
+    for name in series("apisix_bandwidth") {
+        assert!(name.contains("route=\"\"") && name.contains("node=\"127.0.0.1\""), "{name}");
+    }
+    for name in series("apisix_http_latency_count") {
+        assert!(name.contains("route=\"r\"") && name.contains("node=\"127.0.0.1\""), "{name}");
+    }
+    gateway.reload(&resources(json!({})));
+    ask(1);
+    assert_eq!((status("", ""), status("/1", "127.0.0.1")), (Some(8.0), Some(1.0)));
+
+    let (a, b) = (json!({"http_status": ["code"]}), json!({"nothing": []}));
+    for wrong in [a, b] {
+        gateway.write_resources(&resources(wrong).text());
+        eventually(SOON, "a refusal", || {
+            gateway.status()["config"]["last_error"]
+                .as_str()
+                .is_some_and(|error| error.contains("disabled_labels"))
+        });
+        gateway.reload(&resources(json!({"http_latency": ["node"]})));
+        gateway.reload(&resources(json!({})));
+    }
+}
+
+/// A plugin waits for the whole answer, which never comes: a client that leaves meanwhile ends the
+/// node's work.
+#[test]
+fn a_client_that_leaves_while_an_answer_is_buffered_is_noticed() {
+    let node = Origin::start(|conversation| {
+        while let Some(head) = conversation.head()? {
+            conversation.record(head);
+            conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")?;
+            conversation.wait_for_end();
+        }
+        Ok(())
+    });
+    let rewrite = json!({"response-rewrite": {"filters": [{"regex": "a", "replace": "b"}]}});
+    let resources = Resources::new().route(plugged("1", "/*", &node, rewrite));
+    let gateway = two_shards(&resources);
+    for abort in [true, false] {
+        node.forget();
+        let mut client = gateway.client();
+        client.send(request("GET", "/", "Host: t\r\n"));
+        node.wait_for_requests(1);
+        std::thread::sleep(Duration::from_millis(50));
+        match abort {
+            true => client.abort(),
+            false => drop(client),
+        }
+        node.wait_for_open(0);
+    }
+    eventually(SOON, "two clients that left", || gateway.faults("client_gone") == 2);
 }

@@ -221,6 +221,7 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
         let sending = upload(&client, 50_000_000);
         let answer = client.response();
         assert_eq!((answer.status, answer.text().as_str()), (413, "big"));
+        assert_eq!(answer.get("connection"), Some("close"), "the rest is not waited for");
         drop(client.rest(SOON));
         let _ = sending.join().unwrap();
     }

@@ -161,6 +161,31 @@ fn a_half_closed_client_gets_all_of_its_pipelined_answers() {
     client.expect_end();
 }
 
+/// Also where the end has long come when they are answered, and with bodies between them.
+#[test]
+fn a_half_closed_client_gets_answers_that_take_long() {
+    let origin = Origin::answering(|request| {
+        std::thread::sleep(millis(100));
+        let length = request.body.bytes.len();
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{length}").into_bytes()
+    });
+    let gateway = start(&origin);
+    let mut client = gateway.client();
+    for _ in 0..3 {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+        client.send(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+             2\r\nab\r\n0\r\n\r\n",
+        );
+    }
+    client.half_close();
+    for length in ["0", "3", "2"].repeat(3) {
+        assert_eq!(client.response().text(), length);
+    }
+    client.expect_end();
+}
+
 #[test]
 fn a_half_close_within_a_message_ends_the_connection() {
     let origin = silent();

@@ -1,6 +1,7 @@
 //! The vocabulary of the gateway: heads, body frames, the two seams between protocols and
 //! `serve`, byte streams, faults and limits. It does no I/O and knows no protocol.
 
+pub mod authority;
 mod exchange;
 mod fault;
 mod find;
@@ -12,6 +13,7 @@ mod limits;
 pub mod path;
 mod text;
 mod tls;
+pub mod trailers;
 mod well_known;
 
 pub use exchange::{Answer, ConnectionInfo, Exchange, Frame, Receive, Respond, Transmit, Upstream};

@@ -1,6 +1,7 @@
 //! What a TLS handshake agreed on, as far as requests may ask.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What the handshake of a client's connection agreed on.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct TlsInfo {
     /// Which policy for client certificates the handshake was held under: equal numbers, equal
     /// policies; 0: none is asked for. A request for a name with another policy is misdirected.
     pub policy: u64,
+    /// The ssl objects that its listener serves, sorted by id; [`None`]: all.
+    pub ssl_ids: Option<Arc<[Box<str>]>>,
     /// The client's certificate.
     pub client: ClientCertificate,
 }

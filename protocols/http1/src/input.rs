@@ -70,6 +70,11 @@ impl<R: ReadIo + 'static> Input<R> {
         self.ended
     }
 
+    /// Whether the peer ended its direction and nothing of what it sent is left.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended && self.bytes().is_empty()
+    }
+
     /// Whether the last receive filled its buffer, so that a larger one pays.
     pub(crate) fn filled(&self) -> bool {
         self.filled

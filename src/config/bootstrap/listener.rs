@@ -153,7 +153,10 @@ fn read_one(fields: &mut Fields<'_>) -> Option<Listener> {
     let http3 = fields.bool("http3");
     let tls = fields.word("tls", &modes);
     let ssl_ids = fields.list("ssl_ids", |id| Ok(id.to_string()));
-    let fallback_sni = fields.text("fallback_sni");
+    if ssl_ids.as_ref().is_some_and(Vec::is_empty) {
+        fields.fail("ssl_ids", "names none: nothing would be served here");
+    }
+    let fallback_sni = fields.parsed("fallback_sni", host_name);
     let proxy_protocol = fields.get("proxy_protocol").is_some().then(|| {
         fields.section("proxy_protocol", |fields| {
             let trusted = fields.list("trusted", network).unwrap_or_default();
@@ -191,4 +194,18 @@ fn read_one(fields: &mut Fields<'_>) -> Option<Listener> {
         fallback_sni,
         proxy_protocol,
     })
+}
+
+/// A name that a client could have asked for (RFC 6066 §3): no wildcard, no address.
+fn host_name(text: &str) -> Result<String, String> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let bare = text.strip_suffix('.').unwrap_or(text);
+    let is_address = text.parse::<std::net::IpAddr>().is_ok();
+    if bare.len() > 253 || is_address || !bare.split('.').all(label) {
+        return Err(format!("expected a host name such as www.example.com, got {text}"));
+    }
+    Ok(bare.to_ascii_lowercase())
 }

@@ -13,7 +13,7 @@ pub fn unsupported(bootstrap: &Bootstrap) -> Vec<Problem> {
     for (index, listener) in bootstrap.listeners.iter().enumerate() {
         let line = bootstrap.source.listeners.get(index).copied().unwrap_or(0);
         let at = |key: &str| format!("listeners[{index}].{key}");
-        if listener.protocol != Protocol::Http {
+        if !matches!(listener.protocol, Protocol::Http | Protocol::Https) {
             let reason = format!("protocol {} is not served by this version", listener.protocol);
             add(line, at("protocol"), reason);
         }

@@ -95,7 +95,6 @@ limits: { request_body: 10MiB, connections: 500, requests_per_connection: 1000 }
     assert_eq!(
         refused,
         [
-            "r.yaml:6: listeners[1].protocol: protocol https is not served by this version",
             "r.yaml:6: listeners[1].http3: protocol http3 is not served by this version",
             "r.yaml:7: listeners[2].protocol: protocol tcp is not served by this version",
             "r.yaml:7: listeners[2].tls: tls is not served by this version",
@@ -166,4 +165,32 @@ fn the_named_file_comes_first() {
     assert_eq!(Bootstrap::locate(Some(Path::new("x.yaml"))), Some("x.yaml".into()));
     let missing = Bootstrap::load(Some(Path::new("no-such-file.yaml"))).unwrap_err();
     assert_eq!(missing.to_string(), "no-such-file.yaml: No such file or directory (os error 2)");
+}
+
+#[test]
+fn tls_of_a_listener_is_checked() {
+    let text = "\
+listeners:
+  - { address: \"1.2.3.4:1\", protocol: https, ssl_ids: [], fallback_sni: \"*.a.test\" }
+  - { address: \"1.2.3.4:2\", protocol: https, fallback_sni: 10.0.0.1 }
+  - { address: \"1.2.3.4:3\", ssl_ids: [1], fallback_sni: a.test }
+";
+    assert_eq!(
+        parse(text).unwrap_err(),
+        [
+            "r.yaml:2: listeners[0].ssl_ids: names none: nothing would be served here",
+            "r.yaml:2: listeners[0].fallback_sni: expected a host name such as www.example.com, \
+             got *.a.test",
+            "r.yaml:3: listeners[1].fallback_sni: expected a host name such as www.example.com, \
+             got 10.0.0.1",
+            "r.yaml:4: listeners[2].ssl_ids: only for https, tcp and mqtt listeners, this one is \
+             http",
+            "r.yaml:4: listeners[2].fallback_sni: only for https, tcp and mqtt listeners, this one \
+             is http",
+        ]
+    );
+    let text = "listeners: [{ address: \"1.2.3.4:1\", protocol: https, fallback_sni: A.Test. }]";
+    let bootstrap = parse(text).unwrap();
+    assert_eq!(bootstrap.listeners[0].fallback_sni.as_deref(), Some("a.test"));
+    assert_eq!(unsupported(&bootstrap), []);
 }

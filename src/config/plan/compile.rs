@@ -15,6 +15,7 @@ use crate::config::schema::Kind;
 use crate::config::{Changes, Problem, Problems, Resources};
 use crate::limit::LimitTable;
 use crate::plugin::{ConfigError, Registry as PluginRegistry};
+use crate::tls::{TlsCompiler, TlsPolicy, TlsSettings, TlsTable};
 use crate::upstream::node::{Question, Resolved};
 use crate::upstream::registry::Registry as EndpointRegistry;
 
@@ -63,11 +64,14 @@ pub struct Ingredients {
     pub buffered_body: usize,
     /// `plugin_attr` of the bootstrap file.
     pub attributes: Map<String, Value>,
+    /// What TLS is compiled with.
+    pub tls: TlsSettings,
 }
 
 /// Compiles plans, one after the other.
 pub struct Compiler {
     ingredients: Ingredients,
+    tls: TlsCompiler,
     endpoints: EndpointRegistry,
     answers: Answers,
     resources: Resources,
@@ -75,6 +79,8 @@ pub struct Compiler {
     /// Upstreams by id, and those inside routes and services by `route/ID` and `service/ID`.
     upstreams: HashMap<Arc<str>, Arc<Upstream>>,
     protos: Arc<Protos>,
+    /// Ssl objects that are shown to clients.
+    policies: HashMap<Arc<str>, Arc<TlsPolicy>>,
     users: Users,
     plan: Arc<Plan>,
 }
@@ -83,6 +89,7 @@ impl Compiler {
     /// A compiler whose plan is empty.
     pub fn new(ingredients: Ingredients) -> Compiler {
         Compiler {
+            tls: TlsCompiler::new(ingredients.tls.clone()),
             ingredients,
             endpoints: EndpointRegistry::new(),
             answers: Answers::new(),
@@ -90,6 +97,7 @@ impl Compiler {
             routes: HashMap::new(),
             upstreams: HashMap::new(),
             protos: Arc::default(),
+            policies: HashMap::new(),
             users: Users::new(),
             plan: Arc::default(),
         }
@@ -122,7 +130,7 @@ impl Compiler {
             Some((_, changed)) => Arc::new(protos::after(&self.protos, changed, &resources)?),
             None => self.protos.clone(),
         };
-        let mut draft = self.draft(&resources, protos.clone());
+        let mut draft = self.draft(&resources, &protos);
         draft.compile(&touched);
         let changed = |kinds: &[Kind]| changes.iter().any(|(kind, _)| kinds.contains(kind));
         let everywhere = changed(&[Kind::PluginMetadata, Kind::Proto]);
@@ -132,16 +140,24 @@ impl Compiler {
         if everywhere || changed(&[Kind::GlobalRule]) {
             draft.global_rules();
         }
-        let drafted = draft.finish()?;
+        let mut drafted = draft.finish()?;
+        drafted.ssls = changed(&[Kind::Ssl]);
         let plan = self.commit(drafted, &resources)?;
         self.resources = resources;
         self.protos = protos;
         Ok(plan)
     }
 
-    fn draft<'c>(&'c self, resources: &'c Resources, protos: Arc<Protos>) -> Draft<'c> {
-        let (ingredients, endpoints) = (&self.ingredients, &self.endpoints);
-        Draft::new(ingredients, endpoints, &self.answers, resources, &self.upstreams, protos)
+    fn draft<'c>(&'c self, resources: &'c Resources, protos: &'c Arc<Protos>) -> Draft<'c> {
+        Draft::new(super::draft::Known {
+            ingredients: &self.ingredients,
+            tls: &self.tls,
+            endpoints: &self.endpoints,
+            answers: &self.answers,
+            resources,
+            protos,
+            compiled: &self.upstreams,
+        })
     }
 
     /// Takes the addresses of a name; the plan that has them, where one is needed.
@@ -156,7 +172,7 @@ impl Compiler {
             return None;
         }
         let resources = self.resources.clone();
-        let mut draft = self.draft(&resources, self.protos.clone());
+        let mut draft = self.draft(&resources, &self.protos);
         draft.compile(&touched);
         // What compiled before compiles again: only addresses are different.
         let drafted = draft.finish().ok()?;
@@ -210,6 +226,17 @@ impl Compiler {
         }
         if let Some(global) = drafted.global {
             plan.global = Arc::new(global);
+        }
+        if drafted.ssls {
+            for (id, policy) in drafted.policies {
+                match policy {
+                    Some(policy) => _ = self.policies.insert(id, policy),
+                    None => _ = self.policies.remove(&id),
+                }
+            }
+            let ssls = resources.ssls.iter();
+            let policies = ssls.filter_map(|ssl| self.policies.get(&ssl.id));
+            plan.tls = Arc::new(TlsTable::new(policies));
         }
         self.plan = Arc::new(plan);
         Ok(self.plan.clone())

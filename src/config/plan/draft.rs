@@ -17,6 +17,7 @@ use crate::config::resources::{self, Plugins};
 use crate::config::schema::Kind;
 use crate::plugin::{BuildCx, Chain, ConfigError, Instance, Layer, Scope};
 use crate::route::RouteSpec;
+use crate::tls::{TlsCompiler, TlsPolicy};
 use crate::upstream::registry::Registry as EndpointRegistry;
 
 /// What a route was compiled to.
@@ -32,18 +33,28 @@ pub(super) struct Drafted {
     pub(super) routes: Vec<(Arc<str>, Option<Compiled>)>,
     pub(super) consumers: Option<Consumers>,
     pub(super) global: Option<Chain>,
+    pub(super) policies: Vec<(Arc<str>, Option<Arc<TlsPolicy>>)>,
+    /// Ssl objects changed, if only their order.
+    pub(super) ssls: bool,
+}
+
+/// What a change is compiled with.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'c> {
+    pub(super) ingredients: &'c Ingredients,
+    pub(super) tls: &'c TlsCompiler,
+    pub(super) endpoints: &'c EndpointRegistry,
+    pub(super) answers: &'c Answers,
+    pub(super) resources: &'c Resources,
+    /// Upstreams of the plan before.
+    pub(super) compiled: &'c HashMap<Arc<str>, Arc<Upstream>>,
+    /// Definitions as they are with the change.
+    pub(super) protos: &'c Arc<Protos>,
 }
 
 /// A change that is being compiled.
 pub(super) struct Draft<'c> {
-    ingredients: &'c Ingredients,
-    endpoints: &'c EndpointRegistry,
-    answers: &'c Answers,
-    resources: &'c Resources,
-    /// Upstreams of the plan before.
-    compiled: &'c HashMap<Arc<str>, Arc<Upstream>>,
-    /// Definitions as they are with the change.
-    protos: Arc<Protos>,
+    known: Known<'c>,
     drafted: Drafted,
     errors: Vec<CompileError>,
 }
@@ -52,16 +63,8 @@ pub(super) struct Draft<'c> {
 type At<'a> = (Kind, &'a Arc<str>);
 
 impl<'c> Draft<'c> {
-    pub(super) fn new(
-        ingredients: &'c Ingredients,
-        endpoints: &'c EndpointRegistry,
-        answers: &'c Answers,
-        resources: &'c Resources,
-        compiled: &'c HashMap<Arc<str>, Arc<Upstream>>,
-        protos: Arc<Protos>,
-    ) -> Draft<'c> {
-        let (drafted, errors) = (Drafted::default(), Vec::new());
-        Draft { ingredients, endpoints, answers, resources, compiled, protos, drafted, errors }
+    pub(super) fn new(known: Known<'c>) -> Draft<'c> {
+        Draft { known, drafted: Drafted::default(), errors: Vec::new() }
     }
 
     pub(super) fn finish(self) -> Result<Drafted, Vec<CompileError>> {
@@ -70,16 +73,23 @@ impl<'c> Draft<'c> {
 
     /// Compiles upstreams first: services and routes share them.
     pub(super) fn compile(&mut self, touched: &Touched) {
+        for id in &touched.ssls {
+            let raw = self.known.resources.ssls.get(id);
+            match raw.map(|raw| self.known.tls.server(id, raw)).transpose() {
+                Ok(policy) => self.drafted.policies.push((id.clone(), policy.flatten())),
+                Err(error) => self.errors.push(CompileError::at(Kind::Ssl, id, error)),
+            }
+        }
         for id in &touched.upstreams {
-            let raw = self.resources.upstreams.get(id);
+            let raw = self.known.resources.upstreams.get(id);
             self.upstream(id.clone(), raw.map(|raw| &**raw), (Kind::Upstream, id));
         }
         for id in &touched.services {
-            let raw = self.resources.services.get(id).and_then(|raw| raw.upstream.as_ref());
+            let raw = self.known.resources.services.get(id).and_then(|raw| raw.upstream.as_ref());
             self.upstream(inside("service", id), raw, (Kind::Service, id));
         }
         for id in &touched.routes {
-            let raw = self.resources.routes.get(id).filter(|raw| raw.status == 1);
+            let raw = self.known.resources.routes.get(id).filter(|raw| raw.status == 1);
             let inner = raw.and_then(|raw| raw.upstream.as_ref());
             self.upstream(inside("route", id), inner, (Kind::Route, id));
             let compiled = raw.and_then(|raw| match self.route(id, raw) {
@@ -96,9 +106,9 @@ impl<'c> Draft<'c> {
     /// Compiles an upstream under a key, or notes that there is none any more.
     fn upstream(&mut self, key: Arc<str>, raw: Option<&resources::Upstream>, at: At<'_>) {
         let compiled = match raw {
-            None if self.compiled.contains_key(&key) => None,
+            None if self.known.compiled.contains_key(&key) => None,
             None => return,
-            Some(raw) => match Upstream::compile(key.clone(), raw, self.answers, self.endpoints) {
+            Some(raw) => match Upstream::compile(key.clone(), raw, self.known) {
                 Ok(upstream) => Some(Arc::new(upstream)),
                 Err(mut error) => {
                     if at.0 != Kind::Upstream {
@@ -115,18 +125,19 @@ impl<'c> Draft<'c> {
     fn find_upstream(&self, key: &str) -> Option<Arc<Upstream>> {
         match self.drafted.upstreams.get(key) {
             Some(drafted) => drafted.clone(),
-            None => self.compiled.get(key).cloned(),
+            None => self.known.compiled.get(key).cloned(),
         }
     }
 
     fn build_cx<'a>(&'a self, object: &'a Arc<str>) -> impl Fn(&str) -> BuildCx + 'a {
         move |plugin| BuildCx {
-            limits: self.ingredients.limits.clone(),
-            buffered_body: self.ingredients.buffered_body,
+            limits: self.known.ingredients.limits.clone(),
+            buffered_body: self.known.ingredients.buffered_body,
             object: object.clone(),
-            protos: Some(self.protos.clone()),
-            attributes: self.ingredients.attributes.get(plugin).cloned().unwrap_or_default(),
+            protos: Some(self.known.protos.clone()),
+            attributes: self.known.ingredients.attributes.get(plugin).cloned().unwrap_or_default(),
             metadata: self
+                .known
                 .resources
                 .plugin_metadata
                 .get(plugin)
@@ -146,22 +157,21 @@ impl<'c> Draft<'c> {
             return Ok(Vec::new());
         }
         let object = inside(at.0.singular(), at.1);
-        Chain::build(&self.ingredients.plugins, plugins, layer, self.build_cx(&object)).map_err(
-            |errors| {
+        Chain::build(&self.known.ingredients.plugins, plugins, layer, self.build_cx(&object))
+            .map_err(|errors| {
                 let named = |(name, error): (String, ConfigError)| {
                     let reason =
                         format!("failed to check the configuration of plugin {name} err: {error}");
                     CompileError::at(at.0, at.1, ConfigError::at(format!("plugins.{name}"), reason))
                 };
                 errors.into_iter().map(named).collect()
-            },
-        )
+            })
     }
 
     fn route(&self, id: &Arc<str>, raw: &resources::Route) -> Result<Compiled, Vec<CompileError>> {
         let at = (Kind::Route, id);
         let service_id = raw.service_id.as_ref().map(|id| Arc::<str>::from(id.0.as_str()));
-        let service = service_id.as_ref().and_then(|id| self.resources.services.get(id));
+        let service = service_id.as_ref().and_then(|id| self.known.resources.services.get(id));
         let hosts = service.and_then(|service| service.hosts.as_deref());
         let spec = RouteSpec::compile(raw, hosts).map_err(|error| {
             vec![CompileError::at(Kind::Route, id, ConfigError::at("", error.to_string()))]
@@ -172,7 +182,7 @@ impl<'c> Draft<'c> {
             instances.extend(self.plugins(&service.plugins, Layer::Service, at)?);
         }
         if let Some(config_id) = &raw.plugin_config_id
-            && let Some(config) = self.resources.plugin_configs.get(&config_id.0)
+            && let Some(config) = self.known.resources.plugin_configs.get(&config_id.0)
         {
             let config_id = Arc::from(config_id.0.as_str());
             let at = (Kind::PluginConfig, &config_id);
@@ -229,7 +239,7 @@ impl<'c> Draft<'c> {
     /// Compiles all global rules.
     pub(super) fn global_rules(&mut self) {
         let mut instances = Vec::new();
-        for rule in &self.resources.global_rules {
+        for rule in &self.known.resources.global_rules {
             let at = (Kind::GlobalRule, &rule.id);
             match self.plugins(&rule.value.plugins, Layer::GlobalRule, at) {
                 Ok(plugins) => instances.extend(plugins),
@@ -242,7 +252,7 @@ impl<'c> Draft<'c> {
     /// Compiles all consumers.
     pub(super) fn consumers(&mut self) {
         let mut consumers = Consumers::default();
-        for entry in &self.resources.consumers {
+        for entry in &self.known.resources.consumers {
             if let Err(errors) = self.consumer(&entry.id, &entry.value, &mut consumers) {
                 self.errors.extend(errors);
             }
@@ -259,7 +269,7 @@ impl<'c> Draft<'c> {
         let at = (Kind::Consumer, username);
         let mut plugins = Vec::new();
         if let Some(group_id) = &raw.group_id
-            && let Some(group) = self.resources.consumer_groups.get(&group_id.0)
+            && let Some(group) = self.known.resources.consumer_groups.get(&group_id.0)
         {
             let group_id = Arc::from(group_id.0.as_str());
             let at = (Kind::ConsumerGroup, &group_id);
@@ -289,7 +299,7 @@ impl<'c> Draft<'c> {
     /// A consumer's plugins: those that authenticate, and the others.
     fn split(&self, plugins: &Plugins) -> (Plugins, Plugins) {
         plugins.iter().map(|(name, conf)| (name.clone(), conf.clone())).partition(|(name, _)| {
-            self.ingredients.plugins.get(name).is_some_and(|kind| kind.scope() == Scope::Auth)
+            self.known.ingredients.plugins.get(name).is_some_and(|kind| kind.scope() == Scope::Auth)
         })
     }
 
@@ -302,7 +312,7 @@ impl<'c> Draft<'c> {
         consumers: &mut Consumers,
     ) -> Result<(), ConfigError> {
         let path = format!("plugins.{name}");
-        let Some(kind) = self.ingredients.plugins.get(name) else {
+        let Some(kind) = self.known.ingredients.plugins.get(name) else {
             return Err(ConfigError::at(path, format!("unknown plugin [{name}]")));
         };
         let Some(key) = kind.credential_key(conf) else {

@@ -23,6 +23,7 @@ pub use upstream::{HashKey, Keepalive, NodeTimeouts, Upstream};
 
 use crate::plugin::Chain;
 use crate::route::RouteTable;
+use crate::tls::TlsTable;
 
 /// All that a shard needs to serve.
 #[derive(Clone, Default)]
@@ -37,4 +38,6 @@ pub struct Plan {
     pub consumers: Arc<Consumers>,
     /// Upstreams by their id, for plugins that choose one.
     pub upstreams: Arc<BTreeMap<String, Arc<Upstream>>>,
+    /// What TLS handshakes are held with.
+    pub tls: Arc<TlsTable>,
 }

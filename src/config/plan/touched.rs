@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Upstream;
 use serde_json::Value;
 
-use crate::config::resources::{Id, Plugins, Route};
+use crate::config::resources::{Id, Plugins, Route, Upstream as RawUpstream};
 use crate::config::schema::Kind;
 use crate::config::{Changed, Changes, Resources};
 use crate::upstream::node::Question;
@@ -31,6 +31,7 @@ pub(super) fn references(route: &Route) -> Vec<Reference> {
 /// Ids of resources to compile again.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Touched {
+    pub(super) ssls: BTreeSet<Arc<str>>,
     pub(super) upstreams: BTreeSet<Arc<str>>,
     pub(super) services: BTreeSet<Arc<str>>,
     pub(super) routes: BTreeSet<Arc<str>>,
@@ -52,6 +53,7 @@ impl Touched {
                     Kind::Route => _ = touched.routes.insert(id.clone()),
                     Kind::Service => touched.service(id, users),
                     Kind::Upstream => touched.upstream(id, resources, before, users),
+                    Kind::Ssl => touched.ssl(id, resources, users),
                     Kind::PluginConfig => touched.users_of(Kind::PluginConfig, id, users),
                     // A plugin's metadata is compiled into each of its instances.
                     Kind::PluginMetadata => {
@@ -123,6 +125,24 @@ impl Touched {
 
     fn users_of(&mut self, kind: Kind, id: &Arc<str>, users: &Users) {
         self.routes.extend(users.get(&(kind, id.clone())).into_iter().flatten().cloned());
+    }
+
+    /// An ssl object, and the upstreams whose nodes are shown it.
+    fn ssl(&mut self, id: &Arc<str>, after: &Resources, users: &Users) {
+        self.ssls.insert(id.clone());
+        let shown = |upstream: &RawUpstream| {
+            let shown = upstream.tls.as_ref().and_then(|tls| tls.client_cert_id.as_ref());
+            shown.is_some_and(|shown| *shown.0 == **id)
+        };
+        for upstream in after.upstreams.iter().filter(|upstream| shown(&upstream.value)) {
+            self.upstream(&upstream.id, after, after, users);
+        }
+        let inside = |upstream: &Option<RawUpstream>| upstream.as_ref().is_some_and(shown);
+        for service in after.services.iter().filter(|service| inside(&service.value.upstream)) {
+            self.service(&service.id, users);
+        }
+        let routes = after.routes.iter().filter(|route| inside(&route.value.upstream));
+        self.routes.extend(routes.map(|route| route.id.clone()));
     }
 
     fn service(&mut self, id: &Arc<str>, users: &Users) {

@@ -8,17 +8,24 @@ use std::time::Duration;
 
 use ringgate_core::check_value;
 
-use crate::config::resources::{self, BalancerType, HashOn, PassHost, UpstreamScheme};
+use super::draft::Known;
+use crate::config::resources::{
+    self, BalancerType, HashOn, PassHost, UpstreamExtras, UpstreamScheme,
+};
 use crate::plugin::ConfigError;
 use crate::route::{Subject, Template, Variable};
+use crate::tls::UpstreamTls;
 use crate::upstream::balancer::Balancer;
+use crate::upstream::budget::RetryBudget;
 use crate::upstream::endpoint::{Endpoint, expand};
 use crate::upstream::health::Checks;
 use crate::upstream::node::{Node, Question, Resolved};
-use crate::upstream::registry::Registry;
 
 /// Addresses that names resolved to.
 pub(super) type Answers = HashMap<Question, Arc<[Resolved]>>;
+
+/// The longest slow start, in seconds: a day.
+const SLOW_START_MAX: f64 = 86_400.0;
 
 /// Nodes, how one of them is chosen, and how it is spoken to.
 pub struct Upstream {
@@ -26,6 +33,8 @@ pub struct Upstream {
     pub id: Arc<str>,
     /// The protocol that nodes speak.
     pub scheme: UpstreamScheme,
+    /// TLS with its nodes, where the scheme has it.
+    pub tls: Option<Arc<UpstreamTls>>,
     /// Chooses a node.
     pub balancer: Balancer,
     /// What `chash` hashes on.
@@ -36,6 +45,8 @@ pub struct Upstream {
     pub upstream_host: Option<Box<str>>,
     /// How many further nodes are tried.
     pub retries: u32,
+    /// How many requests may be retries.
+    pub retry_budget: Option<RetryBudget>,
     /// No further try after so long.
     pub retry_timeout: Option<Duration>,
     /// Bounds of waits; those of the bootstrap file where absent.
@@ -122,19 +133,21 @@ impl HashKey {
 }
 
 impl Upstream {
-    /// Compiles an upstream. `answers` are the addresses known so far of names among its nodes.
-    pub fn compile(
+    /// Compiles an upstream.
+    pub(super) fn compile(
         id: Arc<str>,
         raw: &resources::Upstream,
-        answers: &Answers,
-        registry: &Registry,
+        known: Known<'_>,
     ) -> Result<Upstream, ConfigError> {
-        if raw.scheme != UpstreamScheme::Http {
-            return Err(ConfigError::at("scheme", "only http is served by this version"));
+        use UpstreamScheme as S;
+        if let S::Tcp | S::Udp | S::Tls | S::Kafka | S::H3 = raw.scheme {
+            let reason = "only http, https, grpc, grpcs, h2c and h2 are served by this version";
+            return Err(ConfigError::at("scheme", reason));
         }
+        let (answers, registry) = (known.answers, known.endpoints);
         let nodes = Self::nodes(raw)?;
-        let known = |question: &Question| answers.get(question).map(|answers| &**answers);
-        let endpoints = expand(&id, &nodes, known, registry).endpoints;
+        let answered = |question: &Question| answers.get(question).map(|answers| &**answers);
+        let endpoints = expand(&id, &nodes, answered, registry).endpoints;
         let weighted = endpoints.iter().filter(|endpoint| endpoint.weight > 0).count() as u32;
         let checks = raw.checks.as_ref().map(Checks::parse).transpose();
         let checks = checks.map_err(|error| ConfigError::at("checks", error.0))?.map(Arc::new);
@@ -143,15 +156,20 @@ impl Upstream {
             check_value(host.as_bytes())
                 .map_err(|error| ConfigError::at("upstream_host", error.to_string()))?;
         }
+        let extras = raw.ringgate.clone().unwrap_or_default();
+        let slow_start = Self::extras(raw, &extras)?;
         let pool = raw.keepalive_pool;
         let seconds = Duration::from_secs_f64;
         Ok(Upstream {
             scheme: raw.scheme,
-            balancer: Balancer::new(raw.kind, &id, endpoints, checks.as_deref(), registry),
+            tls: known.tls.upstream(raw, known.resources)?,
+            balancer: Balancer::new(raw.kind, &id, endpoints, checks.as_deref(), registry)
+                .with_slow_start(slow_start),
             hash,
             pass_host: raw.pass_host,
             upstream_host: raw.upstream_host.as_deref().map(Box::from),
             retries: raw.retries.unwrap_or(weighted.saturating_sub(1)),
+            retry_budget: extras.retry_budget.map(|budget| RetryBudget::new(budget, &id, registry)),
             retry_timeout: raw.retry_timeout.filter(|limit| *limit > 0.0).map(seconds),
             timeouts: NodeTimeouts::of(raw.timeout, NodeTimeouts::default()),
             keepalive: Keepalive {
@@ -163,6 +181,26 @@ impl Upstream {
             questions: nodes.iter().filter_map(Node::question).collect(),
             id,
         })
+    }
+
+    /// Refuses what is not served; the time of a slow start.
+    fn extras(
+        raw: &resources::Upstream,
+        extras: &UpstreamExtras,
+    ) -> Result<Option<Duration>, ConfigError> {
+        let refuse =
+            |key: &str, reason: &str| Err(ConfigError::at(format!("ringgate.{key}"), reason));
+        if extras.kill_on_remove == Some(true) {
+            return refuse("kill_on_remove", "is not served by this version");
+        }
+        if extras.proxy_protocol.is_some() {
+            return refuse("proxy_protocol", "is not served by this version");
+        }
+        let slow_start = extras.slow_start.filter(|seconds| *seconds > 0.0);
+        if slow_start.is_some() && raw.kind == BalancerType::Chash {
+            return refuse("slow_start", "does not go with chash, whose keys would wander");
+        }
+        Ok(slow_start.map(|seconds| Duration::from_secs_f64(seconds.min(SLOW_START_MAX))))
     }
 
     fn nodes(raw: &resources::Upstream) -> Result<Vec<Node>, ConfigError> {

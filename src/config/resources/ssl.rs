@@ -1,5 +1,7 @@
 //! Certificates.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 use super::{Id, Labels, enabled};
@@ -16,7 +18,7 @@ pub enum SslType {
 }
 
 /// A certificate with its key, by the names that clients ask for.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)] // APISIX's names
 pub struct Ssl {
@@ -43,6 +45,19 @@ pub struct Ssl {
     pub ringgate: Option<SslExtras>,
 }
 
+/// Without keys.
+impl fmt::Debug for Ssl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ssl")
+            .field("id", &self.id)
+            .field("type", &self.kind)
+            .field("sni", &self.sni)
+            .field("snis", &self.snis)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What clients must show.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[allow(missing_docs)] // APISIX's names
@@ -59,4 +74,9 @@ pub struct SslClient {
 pub struct SslExtras {
     /// Whether 0-RTT is taken.
     pub early_data: Option<bool>,
+    /// The OCSP response that is stapled to `cert`, DER in Base64.
+    pub ocsp_response: Option<String>,
+    /// Those of `certs`, in their order; empty for one that has none.
+    #[serde(default)]
+    pub ocsp_responses: Vec<String>,
 }

@@ -181,7 +181,7 @@ pub struct Upstream {
 }
 
 /// What nodes are shown and whether they are verified.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Clone, Default, PartialEq, Deserialize)]
 #[allow(missing_docs)] // APISIX's names
 pub struct UpstreamTls {
     pub client_cert_id: Option<Id>,
@@ -189,6 +189,17 @@ pub struct UpstreamTls {
     pub client_key: Option<String>,
     #[serde(default)]
     pub verify: bool,
+}
+
+/// Without the key.
+impl fmt::Debug for UpstreamTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpstreamTls")
+            .field("client_cert_id", &self.client_cert_id)
+            .field("client_cert", &self.client_cert.is_some())
+            .field("verify", &self.verify)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What only this gateway knows of an upstream.
@@ -203,6 +214,8 @@ pub struct UpstreamExtras {
     pub kill_on_remove: Option<bool>,
     /// Version of the PROXY header that nodes get.
     pub proxy_protocol: Option<u8>,
+    /// The certificates that nodes must come from with `tls.verify`, in place of the system's.
+    pub ca: Option<String>,
 }
 
 /// How many requests may be retries.

@@ -164,12 +164,21 @@ fn words() {
         (
             (Kind::Ssl, json!({"cert": "short", "key": 5})),
             &[
-                "/cert: string too short, expected at least 128, got 5",
-                "/key: wrong type: expected string, got number",
+                "/cert: value should match only one schema, but matches none: PEM of 128 to 65536 \
+                 characters or a reference such as $env://NAME",
+                "/key: value should match only one schema, but matches none: PEM of 64 to 65536 \
+                 characters or a reference such as $env://NAME",
                 ": value should match only one schema, but matches none: \
                  [\"sni\",\"key\",\"cert\"] or [\"snis\",\"key\",\"cert\"]",
             ],
-            "property \"cert\" validation failed: string too short, expected at least 128, got 5",
+            "property \"cert\" validation failed: value should match only one schema, but matches \
+             none",
+        ),
+        (
+            (Kind::Ssl, json!({"cert": "$env://A", "key": "$secret://v/1/k"})),
+            &[": value should match only one schema, but matches none: \
+               [\"sni\",\"key\",\"cert\"] or [\"snis\",\"key\",\"cert\"]"],
+            "then clause did not match",
         ),
         (
             (Kind::Ssl, json!({"cert": "x".repeat(128), "key": "x".repeat(64)})),

@@ -137,5 +137,9 @@ fn extras() -> Value {
             "description": "version of the PROXY header that nodes get",
             "type": "integer", "enum": [1, 2],
         },
+        "ca": {
+            "description": "certificates that nodes must come from with tls.verify",
+            "type": "string",
+        },
     }))
 }

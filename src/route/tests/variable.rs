@@ -117,3 +117,57 @@ fn templates_are_rendered() {
     assert!(Template::compile(&"$a".repeat(300)).is_err());
     assert!(Template::compile(&"a".repeat(20_000)).is_err());
 }
+
+#[test]
+fn tls_has_nginx_variables() {
+    use std::rc::Rc;
+
+    use ringgate_core::{ClientCertificate, PeerCertificate, TlsInfo};
+
+    let tls = |client| TlsInfo {
+        server_name: Some("a.test".into()),
+        version: "TLSv1.3",
+        cipher: "TLS_AES_128_GCM_SHA256",
+        resumed: true,
+        policy: 0,
+        ssl_ids: None,
+        client,
+    };
+    let peer = PeerCertificate {
+        subject: "CN=jack".into(),
+        issuer: "CN=ca".into(),
+        serial: "AB01".into(),
+        fingerprint: "0a".into(),
+    };
+    let mut request = request();
+    let value = |request: &Request, name: &str| {
+        let value = Variable::compile(name).value(&request.subject());
+        value.map(|value| String::from_utf8(value.into_owned()).unwrap())
+    };
+    assert_eq!(value(&request, "ssl_protocol"), None);
+    request.connection.tls = Some(Rc::new(tls(ClientCertificate::Verified(Rc::new(peer)))));
+    for (name, want) in [
+        ("ssl_protocol", "TLSv1.3"),
+        ("ssl_cipher", "TLS_AES_128_GCM_SHA256"),
+        ("ssl_server_name", "a.test"),
+        ("ssl_session_reused", "r"),
+        ("ssl_client_verify", "SUCCESS"),
+        ("ssl_client_s_dn", "CN=jack"),
+        ("ssl_client_i_dn", "CN=ca"),
+        ("ssl_client_serial", "AB01"),
+        ("ssl_client_fingerprint", "0a"),
+        ("https", "on"),
+    ] {
+        assert_eq!(value(&request, name).as_deref(), Some(want), "{name}");
+    }
+    assert_eq!(value(&request, "ssl_other"), None);
+    for (client, verify) in [
+        (ClientCertificate::NotAsked, "NONE"),
+        (ClientCertificate::Missing, "NONE"),
+        (ClientCertificate::Refused("expired".into()), "FAILED:expired"),
+    ] {
+        request.connection.tls = Some(Rc::new(tls(client)));
+        assert_eq!(value(&request, "ssl_client_verify").as_deref(), Some(verify));
+        assert_eq!(value(&request, "ssl_client_s_dn"), None);
+    }
+}

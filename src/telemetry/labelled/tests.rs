@@ -8,6 +8,7 @@ fn labels(route: &str, uri: &str) -> RouteLabels {
         service: "".into(),
         matched_uri: uri.into(),
         matched_host: "".into(),
+        disabled: Default::default(),
     }
 }
 
@@ -109,6 +110,42 @@ fn the_bound_holds_over_all_shards_and_admitted_series_stay() {
         assert_eq!(after.statuses.get(key), Some(count), "an admitted series never goes back");
     }
     assert!(after.dropped >= 10);
+}
+
+#[test]
+fn labels_that_are_disabled_are_left_empty_by_metric() {
+    let bases = Bases::default();
+    let mut series = LabelledSeries::new(100);
+    let mut disabled = Disabled::default();
+    [Label::Node, Label::MatchedUri].into_iter().for_each(|label| disabled.status.insert(label));
+    disabled.latency.insert(Label::Consumer);
+    for (uri, consumer, node) in [("/a", "jack", 1), ("/a", "jill", 2), ("/b", "jill", 1)] {
+        let base = bases.intern(RouteLabels { disabled, ..labels("1", uri) });
+        series.record(&base, &sample(consumer, node, 200));
+    }
+    let admitted = Admission::new(100).admit(&series.snapshot());
+    let statuses: Vec<_> = admitted
+        .statuses
+        .iter()
+        .map(|(key, count)| (&*key.matched_uri, &*key.service.consumer, key.service.node, *count))
+        .collect();
+    assert_eq!(statuses, [("", "jack", None, 1), ("", "jill", None, 2)]);
+    let latencies: Vec<_> = admitted
+        .latencies
+        .iter()
+        .map(|(key, latencies)| (&*key.consumer, key.node.is_some(), latencies.request.count()))
+        .collect();
+    assert_eq!(latencies, [("", true, 2), ("", true, 1)], "one for each node");
+    assert_eq!(admitted.bandwidths.len(), 3);
+
+    // Where no metric tells a label, it takes no memory either.
+    let mut all = LabelledSeries::new(100);
+    for labels in [&mut disabled.status, &mut disabled.latency, &mut disabled.bandwidth] {
+        labels.insert(Label::Node);
+    }
+    let base = bases.intern(RouteLabels { disabled, ..labels("1", "/a") });
+    (0..50).for_each(|node| all.record(&base, &sample("", node, 200)));
+    assert_eq!(all.groups.len(), 2);
 }
 
 /// Prints what one sample costs; run it with `--release -- --ignored --nocapture`.

@@ -7,11 +7,10 @@
 //! milliseconds since the process's first look. Two shards that write at the same time lose one
 //! observation, which a moving average does not mind.
 
-use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crate::upstream::endpoint::EndpointState;
+use crate::upstream::endpoint::{EndpointState, millis};
 
 /// Time in which an observation fades to 1/e, as in APISIX.
 const DECAY_MS: f32 = 10_000.0;
@@ -21,12 +20,6 @@ const FLOOR_US: f32 = 1.0;
 
 /// Random draws before looking through the group in order.
 const DRAWS_MAX: usize = 8;
-
-fn millis(now: Instant) -> u32 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let start = *START.get_or_init(|| now);
-    now.saturating_duration_since(start).as_millis() as u32
-}
 
 /// The average as it has faded until `now`, in µs.
 fn faded(state: &EndpointState, now_ms: u32) -> (f32, f32) {

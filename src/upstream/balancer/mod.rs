@@ -73,6 +73,8 @@ pub struct Balancer {
     fingerprint: u64,
     /// Whether checks run, so that health means something.
     checked: bool,
+    /// In which a new endpoint comes to its weight.
+    slow_start: Option<Duration>,
 }
 
 /// Endpoints of one priority with a weight. Policies work with indexes into `members`.
@@ -126,7 +128,16 @@ impl Balancer {
         let groups = priorities.into_iter().map(group).collect();
         let fingerprint = fingerprint(kind, &endpoints);
         let checked = checks.is_some_and(|checks| checks.runnable().is_some());
-        Balancer { kind, endpoints: endpoints.into(), groups, fingerprint, checked }
+        let endpoints = endpoints.into();
+        Balancer { kind, endpoints, groups, fingerprint, checked, slow_start: None }
+    }
+
+    /// The same, with endpoints that are new, or were down, coming to their weight in so long.
+    /// Not for `chash`, whose keys would wander meanwhile.
+    #[must_use]
+    pub fn with_slow_start(mut self, slow_start: Option<Duration>) -> Balancer {
+        self.slow_start = slow_start.filter(|_| self.kind != BalancerType::Chash);
+        self
     }
 
     /// All endpoints, the ones of weight 0 included.
@@ -154,11 +165,22 @@ impl Balancer {
         now: Instant,
     ) -> Option<usize> {
         let up = |i: usize| !self.checked || self.endpoints[i].state.is_up();
-        if let Some(choice) = self.pick_among(shard, hash_key, tried, now, up) {
+        if let Some(slow) = self.slow_start {
+            // Drawn as often as its weight says, it takes its share of that.
+            let warm = |i: usize| {
+                let share = self.endpoints[i].state.share(slow, now);
+                share >= 1.0 || fastrand::f32() < share
+            };
+            let choice = self.pick_among(shard, hash_key, tried, now, up, warm);
+            if choice.is_some() {
+                return choice;
+            }
+        }
+        if let Some(choice) = self.pick_among(shard, hash_key, tried, now, up, |_| true) {
             return Some(choice);
         }
         let all_down = !self.groups.iter().any(|group| group.indexes().any(up));
-        if all_down { self.pick_among(shard, hash_key, tried, now, |_| true) } else { None }
+        all_down.then(|| self.pick_among(shard, hash_key, tried, now, |_| true, |_| true))?
     }
 
     fn pick_among(
@@ -168,6 +190,7 @@ impl Balancer {
         tried: &Tried,
         now: Instant,
         up: impl Fn(usize) -> bool,
+        warm: impl Fn(usize) -> bool,
     ) -> Option<usize> {
         let (at, group) = (0..).zip(&self.groups).find(|(_, group)| {
             // The first endpoint answers this nearly always.
@@ -176,7 +199,7 @@ impl Balancer {
         let global = |member: usize| usize::from(group.members[member]);
         let usable = |member: usize| {
             let endpoint = global(member);
-            up(endpoint) && !tried.contains(endpoint)
+            up(endpoint) && !tried.contains(endpoint) && warm(endpoint)
         };
         let state = |member: usize| &*self.endpoints[global(member)].state;
         let member = match &group.policy {

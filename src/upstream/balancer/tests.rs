@@ -283,3 +283,36 @@ fn health_and_positions_survive_a_change_of_nodes() {
     let same = compile(BalancerType::RoundRobin, endpoints(&more, &registry), &registry);
     assert_eq!(same.fingerprint(), new.fingerprint());
 }
+
+/// A node that is new gets a tenth of its share at first, and all of it in the end; none of the
+/// requests is lost while all are new.
+#[test]
+fn slow_start_brings_new_nodes_to_their_weight() {
+    for kind in [BalancerType::RoundRobin, BalancerType::LeastConn, BalancerType::Ewma] {
+        let registry = Registry::new();
+        let slow = Duration::from_secs(100);
+        let begun = Instant::now();
+        let nodes = endpoints(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)], &registry);
+        // Both are new: they share what there is.
+        let balancer = compile(kind, nodes, &registry).with_slow_start(Some(slow));
+        let mut process = process(2, Duration::ZERO);
+        let counts = process.split(&balancer, 4000, |n| n % 2);
+        assert!(counts.iter().all(|count| (1700..2300).contains(count)), "{kind:?} {counts:?}");
+
+        // The first goes down and comes back: it is new again.
+        for outcome in [Outcome::TcpFailure, Outcome::Success] {
+            balancer.endpoints()[0].state.report(outcome, 1);
+        }
+        for (seconds, share) in [(0, 0.1), (50, 0.5), (99, 1.0), (200, 1.0)] {
+            // The other one has been there for long.
+            balancer.endpoints()[1].state.age();
+            process.now = begun + Duration::from_secs(seconds);
+            let counts = process.split(&balancer, 20_000, |n| n % 2);
+            let have = counts[0] as f64 / counts[1] as f64;
+            // The others compare what both have open, so the other one's turns come on top.
+            let least = if kind == BalancerType::RoundRobin { share - 0.06 } else { share * 0.3 };
+            let want = least..share + 0.06;
+            assert!(want.contains(&have), "{kind:?} after {seconds} s: {have}");
+        }
+    }
+}

@@ -1,7 +1,6 @@
 //! Heads, byte by byte by the grammar, and every check that goes beyond it. A head is copied once,
 //! into the arena of its [`ringgate_core::Headers`]; all texts are spans of that copy.
 
-mod authority;
 mod fields;
 mod framing;
 mod request;

@@ -5,14 +5,14 @@ use std::ops::Range;
 
 use ringgate_core::{
     BodyLength, HeaderId, HeaderSet, Headers, Method, RequestHead, Scheme, Span, Version,
-    find_splitting, path, token_len,
+    authority, find_splitting, path, token_len,
 };
 
 use crate::scan::{Bounds, HeadError};
 
 use super::framing::Framing;
 use super::target::{self, Path};
-use super::{authority, elements, fields};
+use super::{elements, fields};
 
 /// A request's head, and what of it concerns the connection.
 #[derive(Debug)]

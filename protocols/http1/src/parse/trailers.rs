@@ -24,49 +24,8 @@ pub(crate) fn trailers(bytes: &[u8], count: usize) -> Result<Headers, HeadError>
     {
         return Err(HeadError::Malformed("framing field among the trailers"));
     }
-    headers.retain(|_, name, _| is_allowed(name));
+    headers.retain(|_, name, _| ringgate_core::trailers::is_allowed(name));
     Ok(headers)
-}
-
-/// Not for routing, authentication, request modification, caching or the content's form.
-fn is_allowed(name: &[u8]) -> bool {
-    const BANNED: &[&str] = &[
-        "age",
-        "apikey",
-        "authorization",
-        "cache-control",
-        "cookie",
-        "date",
-        "expect",
-        "expires",
-        "forwarded",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "location",
-        "max-forwards",
-        "pragma",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "range",
-        "retry-after",
-        "set-cookie",
-        "te",
-        "trailer",
-        "upgrade",
-        "vary",
-        "warning",
-        "www-authenticate",
-        "x-real-ip",
-    ];
-    let starts = |prefix: &str| {
-        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
-    };
-    !starts("content-")
-        && !starts("if-")
-        && !starts("x-forwarded-")
-        && !BANNED.iter().any(|banned| name.eq_ignore_ascii_case(banned.as_bytes()))
 }
 
 #[cfg(test)]

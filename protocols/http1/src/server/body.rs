@@ -116,6 +116,7 @@ impl<'a, R: ReadIo + 'static, W: WriteIo + 'static> Body<'a, R, W> {
                 if !matches!(frame, Frame::Data(_)) && !shared.body_read.get() {
                     shared.set_body_read();
                 }
+                shared.missing.set(source.incoming.remaining().unwrap_or(0));
                 // A client that sends did not wait.
                 shared.expects.set(false);
                 self.check_size(source.incoming.received())?;

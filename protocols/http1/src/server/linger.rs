@@ -7,7 +7,7 @@ use ringgate_core::{Frame, LARGE, MEDIUM, ReadIo, WriteIo};
 use super::shared::{Answer, Shared};
 
 /// How much of an unread body is read for the sake of the connection.
-const DRAIN: usize = LARGE;
+pub(super) const DRAIN: usize = LARGE;
 /// How long that may take.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 /// How much is thrown away so that a client that is still sending sees its answer.

@@ -121,6 +121,13 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> ServerConnection<R, W> {
         Some((reader, writer, received))
     }
 
+    /// What came of the request line of a head that was refused, without its end: for the log.
+    pub fn refused_line(&mut self) -> &[u8] {
+        let bytes = self.shared.source.get_mut().map_or(&[][..], |source| source.input.bytes());
+        let mut lines = bytes.split(|byte| matches!(byte, b'\r' | b'\n'));
+        lines.find(|line| !line.is_empty()).unwrap_or_default()
+    }
+
     /// No request is taken after the one under way: its answer says `Connection: close`.
     pub fn close_after_this(&mut self) {
         self.shared.keep_alive.set(false);
@@ -154,8 +161,10 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> ServerConnection<R, W> {
                     return Ok(None);
                 }
                 let parsed = parse::request(head, settings.scheme, &bounds);
+                // What is refused stays: its first line is told (`refused_line`).
+                let (parsed, _) = parsed.map_err(fault::of_request)?;
                 input.consume(extent.end);
-                return parsed.map(|(parsed, _)| Some(parsed)).map_err(fault::of_request);
+                return Ok(Some(parsed));
             }
             if let Some(blank) = scan.skip_blank(bytes.len()) {
                 input.consume(blank);
@@ -201,6 +210,7 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> ServerConnection<R, W> {
                 BodyLength::Unknown => Incoming::chunked(limits.header_bytes, limits.header_count),
             };
             shared.body_read.set(source.incoming.is_read());
+            shared.missing.set(source.incoming.remaining().unwrap_or(0));
         }
         let shared = &self.shared;
         Exchange {

@@ -12,6 +12,7 @@ use crate::incoming::fixed;
 use crate::outgoing::{Batch, Framing, Misuse, Outgoing};
 
 use super::gone;
+use super::linger::DRAIN;
 use super::shared::{Answer, Shared};
 
 /// The way back to the client.
@@ -64,7 +65,9 @@ impl<'a, R: ReadIo + 'static, W: WriteIo + 'static> Client<'a, R, W> {
         if framing == Framing::Stream
             || shared.settings.draining.get()
             || shared.expects.get()
-            || shared.source.take().is_some_and(|source| source.input.ended())
+            // The rest of the body will not be waited for.
+            || shared.missing.get() > DRAIN as u64
+            || shared.source.take().is_some_and(|source| source.input.is_over())
         {
             shared.keep_alive.set(false);
         }

@@ -51,7 +51,9 @@ pub(super) struct Shared<R, W> {
     pub(super) raw: Cell<bool>,
     /// All of the request's body has come.
     pub(super) body_read: Cell<bool>,
-    /// Who waits for that.
+    /// Bytes of it that did not come yet, where its length is known.
+    pub(super) missing: Cell<u64>,
+    /// Who waits for all of it.
     pub(super) body_waker: RefCell<Option<Waker>>,
     /// When raw bytes were last sent.
     pub(super) last_sent: Cell<Option<Instant>>,
@@ -71,6 +73,7 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> Shared<R, W> {
             continue_due: Cell::new(false),
             raw: Cell::new(false),
             body_read: Cell::new(true),
+            missing: Cell::new(0),
             body_waker: RefCell::new(None),
             last_sent: Cell::new(None),
         }
@@ -93,6 +96,7 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> Shared<R, W> {
         self.keep_alive.set(false);
         self.expects.set(false);
         self.body_read.set(false);
+        self.missing.set(0);
     }
 
     /// All of the body has come.

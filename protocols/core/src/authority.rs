@@ -1,12 +1,13 @@
-//! `Host` and the authority of a target (RFC 9110 §7.2, RFC 3986 §3.2).
+//! `Host`, `:authority` and the authority of a target (RFC 9110 §7.2, RFC 3986 §3.2).
 
 use std::net::Ipv6Addr;
 
-use ringgate_core::{find_byte, split_authority};
+use crate::find::find_byte;
+use crate::head::split_authority;
 
 /// Whether it is `host` or `host:port`, without userinfo. An empty host or port is refused: the
 /// first names nothing (RFC 9110 §4.2.1), the second two things.
-pub(super) fn is_valid(authority: &[u8]) -> bool {
+pub fn is_valid(authority: &[u8]) -> bool {
     let (host, port) = split_authority(authority);
     port.is_none_or(is_port) && is_host(host)
 }

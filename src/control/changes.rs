@@ -1,0 +1,123 @@
+//! The thread on which configurations are read and plans compiled, one change after the other.
+//!
+//! Reading a file of 100,000 routes takes seconds, for which no health probe, scrape or signal
+//! should wait. Changes are never made side by side: each is compiled against the plan that the
+//! one before it left.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::admin::ConfigState;
+use super::configuration::Configuration;
+use super::dns;
+use crate::telemetry::error_log;
+
+/// The way to the thread. It ends with the change that it is at when this is dropped.
+pub(super) struct Changes {
+    reload: Arc<Notify>,
+    _end: oneshot::Sender<()>,
+}
+
+/// What changes the plan.
+enum Change {
+    Reload,
+    Resolved(dns::Update),
+}
+
+impl Changes {
+    /// Starts the thread. `resolved` brings new addresses of names; `state` is kept up to date.
+    /// Runs inside a tokio runtime, on which health checks and name resolution go on.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub(super) fn start(
+        configuration: Configuration,
+        resolved: mpsc::Receiver<dns::Update>,
+        state: Arc<Mutex<ConfigState>>,
+    ) -> io::Result<Changes> {
+        let reload = Arc::new(Notify::new());
+        let (end, ended) = oneshot::channel();
+        let thread = Thread { configuration, resolved, reload: reload.clone(), ended, state };
+        let runtime = Handle::current();
+        std::thread::Builder::new().name("configuration".into()).spawn(move || {
+            thread.run(&runtime);
+        })?;
+        Ok(Changes { reload, _end: end })
+    }
+
+    /// Has the store read again. Asked for several times before it begins, it is read once.
+    pub(super) fn reload(&self) {
+        self.reload.notify_one();
+    }
+}
+
+struct Thread {
+    configuration: Configuration,
+    resolved: mpsc::Receiver<dns::Update>,
+    reload: Arc<Notify>,
+    ended: oneshot::Receiver<()>,
+    state: Arc<Mutex<ConfigState>>,
+}
+
+impl Thread {
+    fn run(mut self, runtime: &Handle) {
+        // For the tasks that follow a plan: they are the runtime's.
+        let _inside = runtime.enter();
+        while let Some(change) = runtime.block_on(self.next()) {
+            let configuration = &mut self.configuration;
+            let done = catch_unwind(AssertUnwindSafe(|| match change {
+                Change::Reload => reload(configuration),
+                Change::Resolved(update) => configuration.resolved(update),
+            }));
+            if let Err(panic) = done {
+                error_log::error("control", "change panicked", format_args!("{}", said(&*panic)));
+            }
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            *state = self.configuration.state().clone();
+        }
+    }
+
+    /// The next change; `None` at the end.
+    async fn next(&mut self) -> Option<Change> {
+        tokio::select! {
+            biased;
+            _ = &mut self.ended => None,
+            () = self.reload.notified() => Some(Change::Reload),
+            Some(update) = self.resolved.recv() => Some(Change::Resolved(update)),
+        }
+    }
+}
+
+/// Reads the resource file again. What is wrong with it goes to the log, all of it, and what is in
+/// force stays.
+fn reload(configuration: &mut Configuration) {
+    let begun = Instant::now();
+    match configuration.load() {
+        Ok(None) => {}
+        Ok(Some(plan)) => error_log::info(
+            "control",
+            "configuration changed",
+            format_args!("plan {} in force after {:?}", plan.generation, begun.elapsed()),
+        ),
+        Err(problems) => {
+            for problem in problems.iter() {
+                error_log::error("control", "configuration refused", format_args!("{problem}"));
+            }
+        }
+    }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a text")
+}
