@@ -16,6 +16,8 @@ mod balancing;
 mod bootstrap;
 #[path = "gateway/clients.rs"]
 mod clients;
+#[path = "gateway/consumers.rs"]
+mod consumers;
 #[path = "gateway/dns.rs"]
 mod dns;
 #[path = "gateway/drain.rs"]

@@ -91,6 +91,9 @@ impl Instance {
             .map(Expr::compile)
             .transpose()
             .map_err(|reason| ConfigError::at("_meta.filter", reason))?;
+        if meta.get("pre_function").is_some() {
+            return Err(ConfigError::at("_meta.pre_function", "functions in Lua are not run here"));
+        }
         let priority =
             meta.get("priority").and_then(Value::as_i64).map_or(kind.priority(), |priority| {
                 priority.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32

@@ -25,6 +25,9 @@ use crate::upstream::pool::{Full, Grant, Keep, Pool, PoolLimits};
 
 /// Pools of a shard; beyond this many, empty ones are dropped first.
 const POOLS_SWEEP: usize = 1024;
+/// Pools of a shard at most. With `pass_host: pass` clients choose the names that TLS asks for,
+/// and each name has a pool of its own.
+const POOLS_MAX: usize = 8192;
 
 /// What tells pools apart: where to, and how. Behind TLS the second is
 /// [`pool_key`](crate::tls::UpstreamTls::pool_key).
@@ -106,13 +109,17 @@ impl PooledNodes {
         }
     }
 
-    fn pool(&self, key: PoolKey, upstream: &Upstream) -> Rc<NodePool> {
+    fn pool(&self, key: PoolKey, upstream: &Upstream) -> Result<Rc<NodePool>, Fault> {
         if let Some(pool) = self.pools.borrow().get(&key) {
-            return pool.clone();
+            return Ok(pool.clone());
         }
         let mut pools = self.pools.borrow_mut();
         if pools.len() >= POOLS_SWEEP {
             pools.retain(|_, pool| pool.open() > 0);
+        }
+        if pools.len() >= POOLS_MAX {
+            let detail = format!("{POOLS_MAX} pools of connections are in use");
+            return Err(Fault::new(Code::Overloaded, detail).on_stream());
         }
         let limits = PoolLimits { open: self.open, waiting: self.waiting };
         let connections = if speaks_http2(upstream.scheme) {
@@ -123,7 +130,7 @@ impl PooledNodes {
         let tls = upstream.tls.as_ref().map(|tls| tls.config());
         let pool = Rc::new(NodePool { tls, connections });
         pools.insert(key, pool.clone());
-        pool
+        Ok(pool)
     }
 
     /// Closes idle connections that are old, or that their node has closed.
@@ -404,7 +411,7 @@ impl Nodes for PooledNodes {
                 (tls.pool_key(&name), Some(name))
             }
         };
-        let pool = self.pool(PoolKey(endpoint.address, way), upstream);
+        let pool = self.pool(PoolKey(endpoint.address, way), upstream)?;
         match &pool.connections {
             Connections::Http1(connections) => {
                 self.lease_http1(target, &pool, connections, name).await

@@ -311,3 +311,71 @@ fn a_connection_that_idled_out_is_replaced_without_a_failed_request() {
         origin.disconnect();
     }
 }
+
+/// Tries beyond the budget are not made: the client gets what the first one gave.
+#[test]
+fn a_retry_budget_bounds_the_tries() {
+    let good = named("good");
+    let nodes = json!({dead_end().to_string(): 1, good.address.to_string(): 1});
+    let upstream = |budget: Value| json!({"nodes": nodes, "ringgate": {"retry_budget": budget}});
+    let strict = upstream(json!({"ratio": 0.0, "min_per_second": 2}));
+    let gateway = two_shards(&one(&strict));
+    let begun = Instant::now();
+    let statuses = counts((0..60).map(|_| gateway.get("/").status.to_string()));
+    let seconds = begun.elapsed().as_secs() + 2;
+    let retries = gateway.metric("ringgate_upstream_retries_total");
+    let refused = gateway.metric("ringgate_upstream_retries_over_budget_total");
+    assert!((1..=2 * seconds).contains(&retries), "{retries} in {seconds} s: {statuses:?}");
+    assert_eq!(statuses["502"] as u64, refused, "{statuses:?}");
+    assert!(refused > 0 && (28..=32).contains(&(retries + refused)), "{retries} + {refused}");
+
+    // Every request may be tried again.
+    gateway.reload(&one(&upstream(json!({"ratio": 1.0, "min_per_second": 0}))));
+    let statuses = counts((0..60).map(|_| gateway.get("/").status.to_string()));
+    assert_eq!(statuses, [("200".to_owned(), 60)].into());
+}
+
+#[test]
+fn a_new_node_comes_to_its_weight_slowly() {
+    let (old, new) = (named("old"), named("new"));
+    let slow = |nodes: Value| one(&json!({"nodes": nodes, "ringgate": {"slow_start": 4}}));
+    let gateway = two_shards(&slow(node(old.address)));
+    std::thread::sleep(Duration::from_millis(4100));
+    gateway.reload(&slow(json!({old.address.to_string(): 1, new.address.to_string(): 1})));
+    let mut client = gateway.client();
+    let mut split = || counts((0..200).map(|_| client.get("/").text()));
+    let begun = Instant::now();
+    let counts = split();
+    let (took, got) = (begun.elapsed(), counts.get("new").copied().unwrap_or(0));
+    println!("{got} of 200 in the first {took:?}");
+    // Of every other turn, a tenth and a little more as time goes on.
+    assert!(got < 60 || took > Duration::from_secs(2), "{counts:?} in {took:?}");
+    std::thread::sleep(Duration::from_millis(4100).saturating_sub(begun.elapsed()));
+    let counts = split();
+    assert!((95..=105).contains(&counts["new"]), "{counts:?}");
+}
+
+/// What has no effect is refused, with its path.
+#[test]
+fn options_that_are_not_served_are_refused() {
+    let good = named("good");
+    let gateway = Config::new(&one(&json!({"nodes": node(good.address)}))).start();
+    for (key, value) in [("kill_on_remove", json!(true)), ("proxy_protocol", json!(2))] {
+        let extras = json!({ key: value });
+        gateway.write_resources(
+            &one(&json!({"nodes": node(good.address), "ringgate": extras})).text(),
+        );
+        eventually(SOON, key, || {
+            let status = gateway.status();
+            let error = status["config"]["last_error"].as_str().unwrap_or_default().to_owned();
+            error.contains(&format!("upstream.ringgate.{key}")) && error.contains("not served")
+        });
+        assert_eq!(gateway.get("/").text(), "good");
+    }
+    let sticky = json!({"nodes": node(good.address), "type": "chash", "key": "remote_addr",
+        "ringgate": {"slow_start": 5}});
+    gateway.write_resources(&one(&sticky).text());
+    eventually(SOON, "slow_start", || {
+        gateway.status()["config"]["last_error"].as_str().is_some_and(|e| e.contains("slow_start"))
+    });
+}

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use h2::{Reason, SendStream};
@@ -132,6 +132,11 @@ impl Outgoing {
     }
 
     async fn push(&mut self, mut chunk: Chunk, end: bool, within: Duration) -> Result<(), Stop> {
+        // Nearly always there is room, and nothing to wait for.
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(pushed) = self.poll_push(&mut cx, &mut chunk, end) {
+            return pushed;
+        }
         while !chunk.is_empty() {
             let deadline = self.deadline.take().unwrap_or_default();
             let polled = {
@@ -201,7 +206,7 @@ impl Outgoing {
 
     /// Why h2 did not take something: mostly because the stream was reset meanwhile.
     fn stopped(&mut self, error: h2::Error) -> Stop {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         match self.poll_gone(&mut cx) {
             Poll::Ready(stop) => stop,
             Poll::Pending => Stop::Broken(error),

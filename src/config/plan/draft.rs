@@ -172,6 +172,11 @@ impl<'c> Draft<'c> {
         let at = (Kind::Route, id);
         let service_id = raw.service_id.as_ref().map(|id| Arc::<str>::from(id.0.as_str()));
         let service = service_id.as_ref().and_then(|id| self.known.resources.services.get(id));
+        let scripted = raw.script.is_some() || raw.script_id.is_some();
+        if scripted || service.is_some_and(|service| service.script.is_some()) {
+            let error = ConfigError::at("script", "scripts in Lua are not run here");
+            return Err(vec![CompileError::at(Kind::Route, id, error)]);
+        }
         let hosts = service.and_then(|service| service.hosts.as_deref());
         let spec = RouteSpec::compile(raw, hosts).map_err(|error| {
             vec![CompileError::at(Kind::Route, id, ConfigError::at("", error.to_string()))]
@@ -286,7 +291,9 @@ impl<'c> Draft<'c> {
         consumers.add(consumer.clone());
         let own = credentials.iter().map(|(name, conf)| (None, name, conf));
         let further = raw.credentials.iter().flat_map(|credential| {
-            let id = credential.id.as_ref().map(|id| Arc::<str>::from(id.0.as_str()));
+            // One that stands beside its consumer is `jack/credentials/c1`; it is told as `c1`.
+            let own = |id: &str| id.split_once("/credentials/").map_or(id, |(_, id)| id).into();
+            let id = credential.id.as_ref().map(|id| -> Arc<str> { own(&id.0) });
             credential.plugins.iter().map(move |(name, conf)| (id.clone(), name, conf))
         });
         for (id, name, conf) in own.chain(further) {

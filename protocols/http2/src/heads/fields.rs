@@ -21,14 +21,19 @@ const NEVER: HeaderSet = HeaderSet::of(&[
 static NAMES: LazyLock<[HeaderName; WELL_KNOWN]> =
     LazyLock::new(|| HeaderId::ALL.map(|id| HeaderName::from_static(id.name())));
 
-/// The fields to send, less those that never are and those of `but`. All values share one buffer.
-pub(super) fn outgoing(headers: &Headers, but: HeaderSet, more: usize) -> HeaderMap {
-    let but = NEVER.union(but);
+/// The fields to send, less those that never are and those of `but`, and the length of the body
+/// where that is told. All values share one buffer.
+pub(super) fn outgoing(headers: &Headers, but: HeaderSet, length: Option<u64>) -> HeaderMap {
+    let but = NEVER.union(but).with(HeaderId::ContentLength);
     let sent = || headers.iter_known().filter(|(id, _, _)| !id.is_some_and(|id| but.contains(id)));
-    let mut text = Vec::with_capacity(sent().map(|(_, _, value)| value.len()).sum());
+    let mut digits = itoa::Buffer::new();
+    let length = length.map(|length| digits.format(length).as_bytes());
+    let size: usize = sent().map(|(_, _, value)| value.len()).sum();
+    let mut text = Vec::with_capacity(size + length.map_or(0, <[u8]>::len));
     sent().for_each(|(_, _, value)| text.extend_from_slice(value));
+    text.extend_from_slice(length.unwrap_or_default());
     let text = Bytes::from(text);
-    let mut map = HeaderMap::with_capacity(headers.len() + more);
+    let mut map = HeaderMap::with_capacity(headers.len() + 1);
     let mut at = 0;
     for (id, name, value) in sent() {
         let value = text.slice(at..at + value.len());
@@ -49,6 +54,11 @@ pub(super) fn outgoing(headers: &Headers, but: HeaderSet, more: usize) -> Header
             map.append(name, value);
         }
     }
+    if length.is_some()
+        && let Ok(value) = HeaderValue::from_maybe_shared(text.slice(at..))
+    {
+        map.insert(http::header::CONTENT_LENGTH, value);
+    }
     map
 }
 
@@ -64,11 +74,6 @@ pub(super) fn adopt(
         }
     }
     Ok(())
-}
-
-/// A number as a value.
-pub(super) fn number(number: u64) -> HeaderValue {
-    HeaderValue::from(number)
 }
 
 /// The length that a content-length tells; h2 has checked that it is one and that there is no

@@ -5,13 +5,14 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use h2::ext::Protocol;
 use http::uri::{Authority, PathAndQuery, Scheme as UriScheme, Uri};
-use http::{HeaderName, HeaderValue, Request};
+use http::{HeaderValue, Request};
 use ringgate_core::{
     BodyLength, Code, Fault, HeaderId, HeaderSet, Limits, Method, RequestHead, Scheme, Version,
     authority, path,
 };
 
 use super::{fields, refused};
+use crate::priority::Priority;
 use crate::websocket;
 
 /// A request's head, and what of it concerns the stream.
@@ -20,6 +21,8 @@ pub(crate) struct ParsedRequest {
     pub(crate) head: RequestHead,
     /// It waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     pub(crate) expects_continue: bool,
+    /// How soon it is to be answered (RFC 9218).
+    pub(crate) priority: Priority,
 }
 
 /// Takes a request over; `end`: no body follows.
@@ -53,26 +56,33 @@ pub(crate) fn request<B>(
     let named = authority_of(request)?;
     head.set_authority(named);
 
-    let mut crumbs = Vec::new();
+    let (mut crumbs, mut prioritized) = (0, false);
     let adopted = fields::adopt(&mut head.headers, map, |name| match *name {
         http::header::COOKIE => {
             // RFC 9113 §8.2.3: one field, whatever it was split into.
-            crumbs.push(());
-            crumbs.len() == 1
+            crumbs += 1;
+            crumbs == 1
         }
         http::header::HOST => false,
-        _ => true,
+        _ => {
+            prioritized |= name == "priority";
+            true
+        }
     });
     if adopted.is_err() {
         return Err(refused(Code::BadRequest, "a field has a control character"));
     }
-    if crumbs.len() > 1 {
+    if crumbs > 1 {
         let joined = map.get_all(http::header::COOKIE).iter().map(HeaderValue::as_bytes);
         let joined = joined.collect::<Vec<_>>().join(&b"; "[..]);
         // Its pieces were taken already.
         let _ = head.headers.set(b"cookie", &joined);
     }
-    finish(head, end)
+    let mut parsed = finish(head, end)?;
+    if prioritized && let Some(field) = map.get("priority") {
+        parsed.priority = parsed.priority.update(field.as_bytes());
+    }
+    Ok(parsed)
 }
 
 fn is_websocket(protocol: &Protocol) -> bool {
@@ -139,7 +149,8 @@ fn finish(mut head: RequestHead, end: bool) -> Result<ParsedRequest, Fault> {
         // What follows is the tunnel's, not a body.
         head.headers.remove_known(HeaderSet::of(&[HeaderId::ContentLength]));
         websocket::complete(&mut head.headers);
-        return Ok(ParsedRequest { head, expects_continue: false });
+        let priority = Priority::default();
+        return Ok(ParsedRequest { head, expects_continue: false, priority });
     }
     let told = head.headers.get(HeaderId::ContentLength);
     let told = told.and_then(|told| std::str::from_utf8(told).ok()?.parse().ok());
@@ -148,7 +159,11 @@ fn finish(mut head: RequestHead, end: bool) -> Result<ParsedRequest, Fault> {
         (None, true) => BodyLength::Empty,
         (None, false) => BodyLength::Unknown,
     };
-    Ok(ParsedRequest { expects_continue: expects && !head.body.is_empty(), head })
+    Ok(ParsedRequest {
+        expects_continue: expects && !head.body.is_empty(),
+        head,
+        priority: Priority::default(),
+    })
 }
 
 /// A request to send. `None` where a part of it, as rewritten, cannot be written.
@@ -160,23 +175,18 @@ pub(crate) fn outgoing(head: &RequestHead, scheme: Scheme, end: bool) -> Option<
         true => (HeaderSet::of(&[HeaderId::SecWebSocketKey]), http::Method::CONNECT),
         false => (HeaderSet::EMPTY, http::Method::from_bytes(head.method_name()).ok()?),
     };
-    let but = but.with(HeaderId::ContentLength);
-    *request.method_mut() = method;
-    *request.uri_mut() = uri(head, scheme)?;
-    *request.headers_mut() = fields::outgoing(&head.headers, but, 1);
-    if websocket {
-        request.extensions_mut().insert(Protocol::from_static("websocket"));
-        return Some(request);
-    }
     let length = match head.body {
+        _ if websocket => None,
         BodyLength::Exact(length) => Some(length),
         // RFC 9110 §8.6: told where the method lets expect a body.
         _ if end && matches!(head.method, Method::Post | Method::Put | Method::Patch) => Some(0),
         _ => None,
     };
-    if let Some(length) = length {
-        let name: HeaderName = http::header::CONTENT_LENGTH;
-        request.headers_mut().insert(name, fields::number(length));
+    *request.method_mut() = method;
+    *request.uri_mut() = uri(head, scheme)?;
+    *request.headers_mut() = fields::outgoing(&head.headers, but, length);
+    if websocket {
+        request.extensions_mut().insert(Protocol::from_static("websocket"));
     }
     Some(request)
 }

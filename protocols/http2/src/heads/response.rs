@@ -12,21 +12,14 @@ const HANDSHAKE: HeaderSet = HeaderSet::of(&[HeaderId::SecWebSocketAccept]);
 /// A final head to send, with the length of its body where that is told.
 pub(crate) fn outgoing(head: &ResponseHead, length: Option<u64>, switches: bool) -> Response<()> {
     let mut response = Response::new(());
-    let mut but = HeaderSet::of(&[HeaderId::ContentLength]);
-    let status = match switches {
-        true => {
-            but = but.union(HANDSHAKE);
-            200
-        }
-        false => head.status,
+    let (status, but) = match switches {
+        true => (200, HANDSHAKE),
+        false => (head.status, HeaderSet::EMPTY),
     };
     // Statuses have three digits here.
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    *response.headers_mut() = fields::outgoing(&head.headers, but, 1);
-    if let Some(length) = length {
-        response.headers_mut().insert(http::header::CONTENT_LENGTH, fields::number(length));
-    }
+    *response.headers_mut() = fields::outgoing(&head.headers, but, length);
     response
 }
 

@@ -20,5 +20,5 @@ pub(crate) fn incoming(map: &HeaderMap, most: usize) -> Result<Headers, Code> {
 
 /// The trailers to send.
 pub(crate) fn outgoing(headers: &Headers) -> HeaderMap {
-    fields::outgoing(headers, HeaderSet::EMPTY, 0)
+    fields::outgoing(headers, HeaderSet::EMPTY, None)
 }

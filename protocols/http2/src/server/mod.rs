@@ -28,7 +28,6 @@ use crate::flood::Flood;
 use crate::heads::{self, ParsedRequest};
 use crate::monitor::Monitor;
 use crate::payload::Payload;
-use crate::priority::Priority;
 use crate::wire::{Transport, Wire};
 use stream::{Shared, Stream};
 
@@ -92,7 +91,8 @@ pub type ServerExchange = Exchange<Body, Client>;
 
 /// A connection from a client.
 pub struct ServerConnection {
-    h2: h2::server::Connection<Transport, Payload>,
+    /// Boxed: the connection moves, and is a part of the caller's task.
+    h2: Box<h2::server::Connection<Transport, Payload>>,
     wire: Rc<Wire>,
     shared: Rc<Shared>,
     info: Rc<ConnectionInfo>,
@@ -120,7 +120,8 @@ pub async fn accept<R: ReadIo + 'static, W: WriteIo + 'static>(
     let monitor = Rc::new(Monitor::of_server(Flood::new(settings.limits.resets_per_connection)));
     let transport = Transport::new(wire.clone(), monitor.clone());
     let deadline = Deadline::new();
-    let mut handshake = pin!(builder(&settings.limits).handshake(transport));
+    // Boxed, so that an open connection does not hold its room.
+    let mut handshake = Box::pin(builder(&settings.limits).handshake(transport));
     let handshake = pin!(poll_fn(|cx| {
         wire.poll_send(cx);
         let polled = handshake.as_mut().poll(cx);
@@ -128,7 +129,7 @@ pub async fn accept<R: ReadIo + 'static, W: WriteIo + 'static>(
         polled
     }));
     let h2 = match deadline.bound(settings.timeouts.handshake, handshake).await {
-        Ok(Ok(h2)) => h2,
+        Ok(Ok(h2)) => Box::new(h2),
         Ok(Err(error)) => return Err(fault::of_client(&error)),
         Err(_) => {
             return Err(Fault::new(Code::HeaderTimeout, "connection preface came too slowly"));
@@ -340,15 +341,11 @@ impl ServerConnection {
         let end = request.body().is_end_stream();
         let parsed = heads::request(&request, end, settings.scheme, &settings.limits);
         let to_head = request.method() == http::Method::HEAD;
-        let priority = match request.headers().get("priority") {
-            Some(field) => Priority::default().update(field.as_bytes()),
-            None => Priority::default(),
-        };
         let stream = |parsed: Option<&ParsedRequest>| {
             Rc::new(Stream {
                 shared: self.shared.enter(),
                 respond: RefCell::new(respond),
-                priority,
+                priority: parsed.map(|parsed| parsed.priority).unwrap_or_default(),
                 to_head,
                 tunnels: parsed.is_some_and(|parsed| parsed.head.upgrade.is_some()),
                 expects: Cell::new(parsed.is_some_and(|parsed| parsed.expects_continue)),

@@ -27,7 +27,7 @@ pub(crate) enum Schedule {
 
 impl Schedule {
     /// The next keys for sending.
-    fn next_sending(&mut self) -> Result<Keys, Unusable> {
+    pub(super) fn next_sending(&mut self) -> Result<Keys, Unusable> {
         let secrets = match self {
             Schedule::Fixed => return Err(Unusable),
             Schedule::Server(connection) => connection.update_tx_secret(),
@@ -59,10 +59,10 @@ pub(super) enum Sending {
 
 /// Never borrowed over a wait.
 pub(super) struct State {
-    keys: Keys,
+    pub(super) keys: Keys,
     pub(super) schedule: Schedule,
     /// Records after which the keys must change.
-    limit: u64,
+    pub(super) limit: u64,
     /// Records to be sent before anything else.
     pending: Vec<u8>,
     /// The peer asked for new keys, which are due before the next data.

@@ -43,3 +43,6 @@ where
     let link = Rc::new(Link::new(RefCell::new(state), writer));
     Ok((TlsReader::new(reader, receiving, link.clone(), role, session.rest), TlsWriter::new(link)))
 }
+
+#[cfg(test)]
+mod tests;

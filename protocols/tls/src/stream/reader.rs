@@ -19,7 +19,7 @@ pub struct TlsReader<R> {
     keys: Keys,
     link: Rc<dyn Other>,
     /// What could not go to a caller: the begin of a record, or more than his buffer takes.
-    kept: Option<Kept>,
+    pub(super) kept: Option<Kept>,
     messages: Messages,
     end: Option<End>,
     is_13: bool,
@@ -29,8 +29,8 @@ pub struct TlsReader<R> {
 }
 
 /// Bytes that wait here.
-struct Kept {
-    lease: Lease,
+pub(super) struct Kept {
+    pub(super) lease: Lease,
     /// Plaintext that was opened and not delivered, by its place in the lease.
     plain: Range<usize>,
     /// Where the records behind it begin.

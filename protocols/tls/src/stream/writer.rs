@@ -18,7 +18,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// What is sent is copied once, into the records that leave: a chunk of up to 256 KiB in one send
 /// of the stream below, a small one as one record.
 pub struct TlsWriter<W> {
-    link: Rc<Link<W>>,
+    pub(super) link: Rc<Link<W>>,
 }
 
 impl<W: WriteIo + 'static> TlsWriter<W> {
@@ -26,7 +26,7 @@ impl<W: WriteIo + 'static> TlsWriter<W> {
         TlsWriter { link }
     }
 
-    fn seal(&self, kind: u8, plain: &[u8]) -> io::Result<Chunk> {
+    pub(super) fn seal(&self, kind: u8, plain: &[u8]) -> io::Result<Chunk> {
         let mut state = self.link.state().borrow_mut();
         match state.sending {
             Sending::Open => {}

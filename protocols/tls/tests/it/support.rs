@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use ringgate_core::{Fault, Lease, ReadIo};
 use ringgate_io::{
     EngineChoice, EngineSpec, Listener, Reader, Stream, Writer, probe, run, sleep, within,
 };
-use ringgate_tls::{Accepted, Connected, accept, connect, prepare_client, prepare_server};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use ringgate_tls::{Accepted, Connected, accept, connect};
+use rustls::{ClientConfig, ServerConfig};
 
 /// Longer than any wait that a test expects to end.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
@@ -63,73 +61,7 @@ pub(crate) async fn with_std() -> (Stream, TcpStream) {
     (stream, other)
 }
 
-/// An authority that signs certificates for the tests.
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    pub(crate) fn new() -> Authority {
-        Authority::named("tests")
-    }
-
-    pub(crate) fn named(name: &str) -> Authority {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        Authority(CertifiedIssuer::self_signed(params, key).unwrap())
-    }
-
-    /// A certificate for `localhost`, changed by `change`.
-    pub(crate) fn certify(
-        &self,
-        change: impl FnOnce(&mut CertificateParams),
-    ) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
-        let mut params = CertificateParams::new(vec!["localhost".into()]).unwrap();
-        change(&mut params);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        (certificate.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
-    }
-
-    /// The authority's own certificate.
-    pub(crate) fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    /// A certificate for `localhost` and its key, for other programs.
-    pub(crate) fn pem_pair(&self) -> (String, String) {
-        let params = CertificateParams::new(vec!["localhost".into()]).unwrap();
-        let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
-    }
-
-    pub(crate) fn roots(&self) -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone()).unwrap();
-        roots
-    }
-
-    pub(crate) fn server(&self) -> ServerConfig {
-        let (certificate, key) = self.certify(|_| {});
-        let mut config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        prepare_server(&mut config);
-        config
-    }
-
-    pub(crate) fn client(&self) -> ClientConfig {
-        let mut config =
-            ClientConfig::builder().with_root_certificates(self.roots()).with_no_client_auth();
-        prepare_client(&mut config);
-        config
-    }
-}
-
-pub(crate) fn localhost() -> ServerName<'static> {
-    ServerName::try_from("localhost").unwrap()
-}
+pub(crate) use crate::certificates::{Authority, localhost};
 
 pub(crate) type Taken = Result<Accepted<Reader, Writer>, Fault>;
 pub(crate) type Made = Result<Connected<Reader, Writer>, Fault>;
