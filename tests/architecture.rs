@@ -226,7 +226,8 @@ fn runtimes_stay_in_their_crates() {
         ("glommio", &["ringgate"]),
         // http2 names its I/O traits only, because h2 asks for them.
         ("tokio", &["ringgate", "ringgate-http2"]),
-        ("h2", &["ringgate-http2"]),
+        // The gateway itself only for health checks, on the control side.
+        ("h2", &["ringgate", "ringgate-http2"]),
         ("rustls", &["ringgate", "ringgate-tls"]),
         ("axum", &["ringgate"]),
         ("hickory-resolver", &["ringgate"]),
@@ -249,6 +250,15 @@ fn only_the_io_crate_names_monoio() {
         &["monoio", "io_uring"],
         |path| !path.starts_with("protocols/io/") && !path.starts_with("bench/"),
         "protocols/io alone names monoio and io_uring; everybody else goes through ringgate_io:",
+    );
+}
+
+#[test]
+fn only_http2_and_health_checks_name_h2() {
+    forbid(
+        &["h2"],
+        |path| !path.starts_with("protocols/http2/") && !path.starts_with("src/control/health/"),
+        "protocols/http2 names h2, and the health checks of the control side:",
     );
 }
 

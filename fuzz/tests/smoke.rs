@@ -12,7 +12,18 @@ fn every_target_runs() {
         .expect("the fuzzer starts");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    for target in ["head", "chunks", "client_hello", "path", "expr", "resources"] {
+    for target in [
+        "head",
+        "chunks",
+        "grpc-messages",
+        "grpc-web-text",
+        "grpc-fields",
+        "protos",
+        "client_hello",
+        "path",
+        "expr",
+        "resources",
+    ] {
         let line = said.lines().find(|line| line.starts_with(target));
         assert!(line.is_some_and(|line| line.contains("500 executions")), "{said}");
     }

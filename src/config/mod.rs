@@ -55,6 +55,13 @@ pub fn fuzz_resources(bytes: &[u8]) {
     }
 }
 
+/// Any bytes as a definition of `protos`: for fuzzing. Never panics.
+#[doc(hidden)]
+pub fn fuzz_protos(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    plan::fuzz_proto(text);
+}
+
 #[cfg(test)]
 mod fuzz_tests;
 #[cfg(test)]

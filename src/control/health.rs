@@ -6,6 +6,7 @@
 //! so there is nothing to publish. Changes, those from passive reports included, are noticed
 //! every 100 ms and told to the callback.
 
+mod grpc;
 mod probe;
 
 use std::collections::{HashMap, HashSet};

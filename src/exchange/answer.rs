@@ -3,9 +3,14 @@
 //! The text for outside is APISIX's where it has one, and never holds the fault's detail: that is
 //! for the log.
 
-use ringgate_core::{Code, Fault};
+use ringgate_core::{Code, Fault, HeaderId, ResponseHead};
+use ringgate_grpc::Status;
+use serde_json::Value;
 
 use crate::plugin::Reply;
+
+/// Bytes of a refusal that are looked at for its message.
+const MESSAGE_MAX: usize = 4096;
 
 /// Body of APISIX's answer where no route matches.
 pub const ROUTE_NOT_FOUND: &str = "404 Route Not Found";
@@ -32,7 +37,10 @@ pub fn status(code: Code) -> Option<u16> {
         | Code::UpstreamInvalid
         | Code::UpstreamTls
         | Code::UpstreamRefused => 502,
-        Code::ConnectTimeout | Code::UpstreamSendTimeout | Code::UpstreamReadTimeout => 504,
+        Code::ConnectTimeout
+        | Code::UpstreamSendTimeout
+        | Code::UpstreamReadTimeout
+        | Code::DeadlineExceeded => 504,
         Code::NoNode | Code::UpstreamBusy | Code::Overloaded | Code::ShuttingDown => 503,
         Code::Plugin | Code::Internal => 500,
     })
@@ -57,9 +65,10 @@ fn text(code: Code) -> &'static str {
         | Code::UpstreamInvalid
         | Code::UpstreamTls
         | Code::UpstreamRefused => "502 Bad Gateway",
-        Code::ConnectTimeout | Code::UpstreamSendTimeout | Code::UpstreamReadTimeout => {
-            "504 Gateway Time-out"
-        }
+        Code::ConnectTimeout
+        | Code::UpstreamSendTimeout
+        | Code::UpstreamReadTimeout
+        | Code::DeadlineExceeded => "504 Gateway Time-out",
         Code::NoNode => "503 no valid upstream node",
         Code::UpstreamBusy | Code::Overloaded | Code::ShuttingDown => {
             "503 Service Temporarily Unavailable"
@@ -72,6 +81,61 @@ fn text(code: Code) -> &'static str {
         | Code::HandshakeFailed
         | Code::Excessive => "500 Internal Server Error",
     }
+}
+
+/// What a fault means to a gRPC client. Where the fault has a status of HTTP that gRPC's
+/// `http-grpc-status-mapping.md` knows, it is that mapping's, as with Envoy, so that a client sees
+/// the same whether the gateway or something behind it could not go on; the others say in gRPC's
+/// terms what happened.
+pub fn grpc(code: Code) -> Status {
+    match code {
+        // The one code that says more than its status.
+        Code::ClientCertificate => Status::Unauthenticated,
+        Code::DeadlineExceeded => Status::DeadlineExceeded,
+        Code::UriTooLong | Code::HeadersTooLarge | Code::BodyTooLarge => Status::ResourceExhausted,
+        Code::NotImplemented | Code::VersionUnsupported => Status::Unimplemented,
+        Code::HeaderTimeout
+        | Code::BodyTimeout
+        | Code::SendTimeout
+        | Code::IdleTimeout
+        | Code::ClientGone => Status::Cancelled,
+        Code::Plugin | Code::Internal => Status::Internal,
+        other => status(other).map_or(Status::Unavailable, Status::from_http),
+    }
+}
+
+/// The message that goes with [`grpc()`]: the text for outside, without the number of HTTP.
+pub fn grpc_message(code: Code) -> &'static str {
+    match code {
+        Code::DeadlineExceeded => "Deadline Exceeded",
+        code => text(code).split_once(' ').map_or("", |(_, words)| words),
+    }
+}
+
+/// An answer of HTTP in gRPC's terms. A fault is told as [`grpc()`] says; of any other answer the
+/// status means what gRPC's mapping says (so a limit's refusal, 429 or 503, is `UNAVAILABLE`), and
+/// its text is the message.
+pub fn in_grpc(head: &ResponseHead, body: &[u8], fault: Option<Code>) -> (Status, String) {
+    if let Some(code) = fault {
+        return (grpc(code), grpc_message(code).to_owned());
+    }
+    let reason = || String::from_utf8_lossy(head.reason()).into_owned();
+    (Status::from_http(head.status), message(head, body).unwrap_or_else(reason))
+}
+
+/// The text of a refusal: `error_msg` or `message` of an object, or a plain text.
+fn message(head: &ResponseHead, body: &[u8]) -> Option<String> {
+    if body.is_empty() || body.len() > MESSAGE_MAX {
+        return None;
+    }
+    if let Ok(Value::Object(object)) = serde_json::from_slice(body) {
+        let said = ["error_msg", "message"].iter().find_map(|key| object.get(*key)?.as_str());
+        return said.map(str::to_owned);
+    }
+    let media_type = head.headers.get(HeaderId::ContentType).unwrap_or_default();
+    let plain = media_type.is_empty() || media_type.starts_with(b"text/plain");
+    let text = std::str::from_utf8(body).ok().map(str::trim);
+    text.filter(|text| plain && !text.is_empty()).map(str::to_owned)
 }
 
 /// The answer to a fault before a head was sent; `None`: the connection just ends.

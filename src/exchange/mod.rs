@@ -7,6 +7,7 @@ pub mod answer;
 mod body;
 mod client_address;
 mod forward;
+mod grpc;
 mod phases;
 mod proxy;
 mod pump;

@@ -407,20 +407,25 @@ impl Attempt<'_> {
         let mut replacement = None;
         {
             let mut cx = turns.take().await;
-            if let Some(max) = chains.buffers(Direction::Response) {
+            let buffered = chains.buffers(Direction::Response).max(cx.buffer_response);
+            if let Some(max) = buffered {
                 // Boxed with the watch for the client, which hears nothing meanwhile.
                 let whole = collect(down, max, Code::UpstreamInvalid);
-                cx.response_body = match Box::pin(first(whole, client.gone())).await {
-                    First::Left(whole) => Some(whole?),
+                let (whole, trailers) = match Box::pin(first(whole, client.gone())).await {
+                    First::Left(whole) => whole?,
                     First::Right(()) => return Err(client_gone()),
                 };
+                cx.response_body = Some(whole);
+                cx.response_trailers = trailers;
             }
+            cx.outcome.grpc_status = ringgate_grpc::status_of(&head.headers);
             // For variables; no head has gone yet, so a failure takes it back.
             cx.outcome.status = head.status;
             match phases::response(chains, request, &mut head, &mut cx).await {
                 Ok(None) => {}
                 Ok(Some(reply)) => {
                     cx.response_body = None;
+                    cx.response_trailers = None;
                     replacement = Some(LocalBody::new(reply.body));
                 }
                 Err(fault) => {
@@ -432,9 +437,15 @@ impl Attempt<'_> {
                 if !whole.is_empty() || head.body != BodyLength::Empty {
                     head.body = BodyLength::Exact(whole.len() as u64);
                 }
-                replacement = Some(LocalBody::whole(whole));
+                let trailers = cx.response_trailers.take();
+                if trailers.is_some() {
+                    // A length that is told leaves no room for trailers in HTTP/1.1.
+                    head.body = BodyLength::Unknown;
+                }
+                replacement = Some(LocalBody::whole(whole).with_trailers(trailers));
             }
             cx.outcome.status = head.status;
+            cx.outcome.open_ended = head.body == BodyLength::Unknown;
         }
         self.progress.answered.set(true);
         let end = head.body.is_empty();

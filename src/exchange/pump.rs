@@ -106,6 +106,9 @@ async fn pump<B: Receive>(
             Frame::Trailers(_) | Frame::End => 0,
         };
         let last = !matches!(frame, Frame::Data(_));
+        if let (Frame::Trailers(trailers), Direction::Response) = (&frame, direction) {
+            cx.take().await.outcome.grpc_status = ringgate_grpc::status_of(trailers);
+        }
         if filtered {
             let mut turn = cx.take().await;
             phases::frame(chains, request, direction, frame, &mut frames, &mut turn).await?;

@@ -12,7 +12,7 @@ use super::phases::{self, Chains};
 use super::proxy::{self, Nodes, RequestBody};
 use super::pump::{self, Moved};
 use super::turn::Turns;
-use super::{answer, client_address};
+use super::{answer, client_address, grpc};
 use crate::plugin::{Chain, Cx, Direction, Reply, ReplyBody, Verdict};
 use crate::route::Subject;
 use crate::shard::{Refused, Shard};
@@ -32,7 +32,11 @@ pub async fn serve<R: Receive, S: Respond, N: Nodes>(
     let corrected = client_address::corrected(&shard.settings.trusted, &connection, &head);
     let seen = corrected.as_ref().unwrap_or(&connection);
     let mut cx = Cx::new(shard, &plan, seen);
-    cx.route = plan.routes.find(&Subject::new(&head, seen)).map(|found| found.payload);
+    cx.grpc = ringgate_grpc::is_grpc_request(&head);
+    if let Some(found) = plan.routes.find(&Subject::new(&head, seen)) {
+        cx.route = Some(found.payload);
+        cx.matched_uri = Some(found.uri());
+    }
 
     let mut merged = Merged(None);
     let peer = connection.peer.ip();
@@ -99,7 +103,15 @@ async fn run<R: Receive, S: Respond>(
     match before_proxy(request, cx, merged).await? {
         Verdict::Next => {
             let chains = merged.chains(cx);
-            proxy::run(request, client, nodes, chains, cx).await
+            match grpc::deadline(request.head) {
+                None => proxy::run(request, client, nodes, chains, cx).await,
+                Some(deadline) => {
+                    let left = deadline.saturating_sub(cx.outcome.started.elapsed());
+                    let call = proxy::run(request, client, nodes, chains, cx);
+                    // Boxed: few requests have one, and its room would be every request's.
+                    Box::pin(grpc::within(left, call)).await
+                }
+            }
         }
         Verdict::Reply(reply) => {
             // Boxed, as all that is not the usual way: its room would be every request's.
@@ -146,7 +158,7 @@ async fn before_proxy<R: Receive>(
     let chains = merged.chains(cx);
     if let Some(max) = chains.buffers(Direction::Request) {
         let whole = match &mut request.body {
-            RequestBody::Stream(body) => Box::pin(collect(body, max, Code::BodyTooLarge)).await?,
+            RequestBody::Stream(body) => Box::pin(collect(body, max, Code::BodyTooLarge)).await?.0,
             RequestBody::Whole(whole) => whole.clone(),
         };
         cx.outcome.request_bytes = whole.len() as u64;
@@ -181,8 +193,15 @@ async fn local_reply<S: Respond>(
     // For variables; until the head has gone, a failure takes it back.
     cx.outcome.status = head.status;
     cx.shard.stamp(&mut head);
+    if let ReplyBody::Whole(whole) = &body {
+        cx.reply_body = Some(whole.clone());
+    }
     let prepared = prepare(LocalBody::new(body), &mut head, request, chains, cx).await;
+    cx.reply_body = None;
     let mut body = prepared.inspect_err(|_| cx.outcome.status = 0)?;
+    if cx.grpc {
+        grpc::trailers_only(&mut head, &mut body, &mut cx.outcome);
+    }
     cx.outcome.status = head.status;
     let end = head.body.is_empty();
     client.head(head, end).await?;
@@ -207,7 +226,7 @@ async fn prepare(
     cx: &mut Cx<'_>,
 ) -> Result<LocalBody, Fault> {
     if let Some(max) = chains.buffers(Direction::Response) {
-        cx.response_body = Some(collect(&mut body, max, Code::Plugin).await?);
+        cx.response_body = Some(collect(&mut body, max, Code::Plugin).await?.0);
     }
     if let Some(replaced) = phases::response(chains, request, head, cx).await? {
         body = LocalBody::new(replaced.body);
@@ -247,6 +266,15 @@ async fn fail<S: Respond>(
                 return Err(second);
             }
             // A client whose message was broken or unread cannot go on with another.
+            match fault.side() {
+                ringgate_core::Side::Downstream => Err(fault),
+                _ => Ok(()),
+            }
+        }
+        // What began well ends with the reason, where the client's protocol can tell it.
+        _ if cx.outcome.open_ended
+            && grpc::end(&fault, request, client, merged.chains(cx), cx).await =>
+        {
             match fault.side() {
                 ringgate_core::Side::Downstream => Err(fault),
                 _ => Ok(()),

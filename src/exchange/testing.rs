@@ -131,6 +131,10 @@ pub(crate) struct Request {
 enum Piece {
     Data(Bytes),
     Trailers(Headers),
+    /// What goes wrong there.
+    Fault(Code),
+    /// Nothing comes any more.
+    Silence,
 }
 
 impl Request {
@@ -171,9 +175,20 @@ impl Request {
     }
 
     /// A body of so many frames, its length not told.
-    pub(crate) fn body(mut self, frames: &[&'static str]) -> Request {
+    pub(crate) fn body(self, frames: &[&'static str]) -> Request {
+        self.bytes(frames.iter().map(|text| Bytes::from(*text)))
+    }
+
+    /// The same of bytes.
+    pub(crate) fn bytes(mut self, frames: impl IntoIterator<Item = Bytes>) -> Request {
         self.head.body = BodyLength::Unknown;
-        self.frames = frames.iter().map(|text| Piece::Data(Bytes::from(*text))).collect();
+        self.frames = frames.into_iter().map(Piece::Data).collect();
+        self
+    }
+
+    /// As it comes over HTTP/2.
+    pub(crate) fn http2(mut self) -> Request {
+        self.head.version = Version::Http2;
         self
     }
 }
@@ -197,6 +212,11 @@ impl Answered {
 
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("text")
+    }
+
+    /// Every value of a trailer, joined by `|`.
+    pub(crate) fn trailer(&self, name: &str) -> Option<String> {
+        joined(self.trailers.as_ref()?, name)
     }
 
     /// Every value of a field, joined by `|`.
@@ -226,6 +246,8 @@ impl Receive for Body {
         Ok(match self.frames.pop_front() {
             Some(Piece::Data(bytes)) => Frame::Data(Chunk::from(bytes)),
             Some(Piece::Trailers(trailers)) => Frame::Trailers(trailers),
+            Some(Piece::Fault(code)) => return Err(Fault::new(code, "as the script says")),
+            Some(Piece::Silence) => std::future::pending().await,
             None => Frame::End,
         })
     }

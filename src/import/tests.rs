@@ -18,6 +18,7 @@ fn verify(text: &str) -> Result<(), Problems> {
         limits: std::sync::Arc::default(),
         buffered_body: 1024,
         attributes: Map::new(),
+        tls: crate::tls::TlsSettings::default(),
     });
     let compiled = compiler.apply(resources.clone(), &changes);
     compiled.map(drop).map_err(|errors| located(&"imported.yaml".into(), &resources, errors))

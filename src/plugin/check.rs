@@ -98,6 +98,7 @@ fn scratch() -> BuildCx {
         limits: LIMITS.clone(),
         buffered_body: BUFFERED_BODY,
         object: OBJECT.clone(),
+        protos: None,
         attributes: Value::Null,
         metadata: Value::Null,
     }

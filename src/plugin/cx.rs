@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use ringgate_core::{Code, ConnectionInfo, RequestHead, Span};
+use ringgate_core::{Chunk, Code, ConnectionInfo, Headers, RequestHead, Span};
+use ringgate_grpc::Status;
 use smallvec::SmallVec;
 
 use crate::config::plan::{Consumer, Credential, Plan, Route, Upstream};
-use crate::route::{Context, Subject};
+use crate::route::{Context, Subject, UriPattern};
 use crate::shard::Shard;
 
 /// What became of an exchange, for logs and metrics. Filled while it goes on.
@@ -34,6 +35,10 @@ pub struct Outcome {
     pub node_micros: u64,
     /// How many nodes were tried beyond the first.
     pub retries: u32,
+    /// What a gRPC call ended with.
+    pub grpc_status: Option<Status>,
+    /// Whether the answer that was begun can still end with trailers.
+    pub open_ended: bool,
     /// What went wrong.
     pub fault: Option<Code>,
     /// Set when the exchange is over: its whole time in microseconds.
@@ -52,6 +57,8 @@ impl Outcome {
             node_status: None,
             node_micros: 0,
             retries: 0,
+            grpc_status: None,
+            open_ended: false,
             fault: None,
             total_micros: 0,
         }
@@ -69,6 +76,8 @@ pub struct Cx<'p> {
     pub connection: &'p ConnectionInfo,
     /// The route that it matched.
     pub route: Option<&'p Arc<Route>>,
+    /// The URI that the route was found by.
+    pub matched_uri: Option<&'p UriPattern>,
     /// Where it goes, when that is not the route's own upstream.
     pub upstream: Option<&'p Arc<Upstream>>,
     /// The host that the node gets in place of the client's, where the upstream passes hosts on: a
@@ -79,10 +88,19 @@ pub struct Cx<'p> {
     pub consumer: Option<&'p Arc<Consumer>>,
     /// With which of the consumer's credentials.
     pub credential: Option<&'p Credential>,
+    /// Whether the client called in gRPC (not gRPC-Web): it is told of errors as gRPC tells them.
+    pub grpc: bool,
     /// The request's body, where a plugin buffers it; replace it to send another.
     pub request_body: Option<Bytes>,
     /// The answer's body, where a plugin buffers it; replace it to send another.
     pub response_body: Option<Bytes>,
+    /// The body of an answer that is made here and is no stream, while its response phases run.
+    pub reply_body: Option<Chunk>,
+    /// The trailers behind a body that was buffered; replace them to send others.
+    pub response_trailers: Option<Headers>,
+    /// Buffers this answer's body up to so many bytes, whatever the chains need: set before the
+    /// request goes to a node, by a plugin that cannot say so for all of its requests.
+    pub buffer_response: Option<usize>,
     /// What became of it so far.
     pub outcome: Outcome,
     slots: SmallVec<[(TypeId, Box<dyn Any>); 2]>,
@@ -96,12 +114,17 @@ impl<'p> Cx<'p> {
             plan,
             connection,
             route: None,
+            matched_uri: None,
             upstream: None,
             upstream_host: None,
             consumer: None,
             credential: None,
+            grpc: false,
             request_body: None,
             response_body: None,
+            reply_body: None,
+            response_trailers: None,
+            buffer_response: None,
             outcome: Outcome::starting(shard.now()),
             slots: SmallVec::new(),
         }
@@ -156,6 +179,7 @@ impl Context for Cx<'_> {
             "status" => text(&self.outcome.status.to_string()),
             "balancer_ip" => text(&self.outcome.node?.ip().to_string()),
             "balancer_port" => text(&self.outcome.node?.port().to_string()),
+            "grpc_status" => text(self.outcome.grpc_status?.text()),
             "upstream_status" => text(&self.outcome.node_status?.to_string()),
             _ => None,
         }

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::PluginKind;
+use crate::config::plan::Protos;
 use crate::config::schema::Schema;
 use crate::limit::LimitTable;
 
@@ -103,6 +104,8 @@ pub struct BuildCx {
     pub buffered_body: usize,
     /// What the configuration object is, for state that survives a change: `route/1`.
     pub object: Arc<str>,
+    /// The compiled `protos`; [`None`] where a configuration is only checked, alone.
+    pub protos: Option<Arc<Protos>>,
     /// `plugin_attr` of the bootstrap file, for this plugin.
     pub attributes: Value,
     /// `plugin_metadata` of this plugin.

@@ -3,6 +3,8 @@
 mod cors;
 #[cfg(test)]
 mod cost;
+mod grpc_transcode;
+mod grpc_web;
 mod header_ops;
 mod ip_restriction;
 mod key_auth;
@@ -25,5 +27,7 @@ pub static REGISTRY: Registry = Registry::new(&[
     &limit_count::LimitCount,
     &limit_req::LimitReq,
     &response_rewrite::ResponseRewrite,
+    &grpc_transcode::GrpcTranscode,
+    &grpc_web::GrpcWeb,
     &prometheus::Prometheus,
 ]);

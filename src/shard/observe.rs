@@ -140,6 +140,7 @@ fn record<'a>(request: &'a RequestHead, cx: &'a Cx<'_>) -> Record<'a> {
         upstream_addr: outcome.node,
         upstream_status: outcome.node_status,
         upstream_us: outcome.node_status.map(|_| outcome.node_micros),
+        grpc_status: outcome.grpc_status.map(ringgate_grpc::Status::code),
         route_id: cx.route.map_or("", |route| &route.id),
         service_id: cx.route.and_then(|route| route.service_id.as_deref()).unwrap_or(""),
         consumer: cx.consumer.map_or("", |consumer| &consumer.username),

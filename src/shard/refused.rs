@@ -97,6 +97,7 @@ impl<'a> Refused<'a> {
             request_us: micros,
             upstream_addr: None,
             upstream_status: None,
+            grpc_status: None,
             upstream_us: None,
             route_id: "",
             service_id: "",

@@ -32,6 +32,8 @@ pub enum CheckType {
     Http,
     Https,
     Tcp,
+    /// The gateway's own: `grpc.health.v1`.
+    Grpc,
 }
 
 /// Statuses and limits: what counts as what, and how often it takes.
@@ -86,6 +88,8 @@ pub struct Active {
     pub http_path: String,
     /// Header lines of the probe.
     pub req_headers: Vec<String>,
+    /// The service that a gRPC probe asks for; empty: the node as a whole.
+    pub grpc_service: String,
     /// Whether https probes verify the node's certificate.
     pub https_verify_certificate: bool,
     /// Between probes of a node that is up.
@@ -191,6 +195,7 @@ fn active(raw: raw::Active) -> Result<Active, ChecksError> {
         port: raw.port,
         http_path: raw.http_path,
         req_headers: raw.req_headers,
+        grpc_service: raw.ringgate.grpc_service,
         https_verify_certificate: raw.https_verify_certificate,
         healthy_interval: seconds(raw.healthy.interval, 0.1, 86_400.0),
         unhealthy_interval: seconds(raw.unhealthy.interval, 0.1, 86_400.0),
@@ -263,9 +268,11 @@ mod raw {
         http_path: String = "/".to_owned(),
         https_verify_certificate: bool = true,
         req_headers: Vec<String> = Vec::new(),
+        ringgate: ActiveExtras = ActiveExtras::default(),
         healthy: ActiveHealthy = ActiveHealthy::default(),
         unhealthy: ActiveUnhealthy = ActiveUnhealthy::default(),
     });
+    with_defaults!(ActiveExtras { grpc_service: String = String::new() });
     with_defaults!(ActiveHealthy {
         interval: f64 = 1.0,
         http_statuses: Vec<u16> = vec![200, 302],

@@ -96,6 +96,7 @@ codes! {
     UpstreamInvalid = "upstream_invalid", Upstream, "The node's message breaks its protocol.";
     UpstreamTls = "upstream_tls", Upstream, "The TLS handshake with the node failed.";
     UpstreamRefused = "upstream_refused", Upstream, "The node refused the stream before it worked on it.";
+    DeadlineExceeded = "deadline_exceeded", Upstream, "The call was not done within the time that its client gave it.";
     NoNode = "no_node", Upstream, "The upstream has no node that could be used.";
     UpstreamBusy = "upstream_busy", Gateway, "No connection to the node was free and the wait is full.";
     Overloaded = "overloaded", Gateway, "Out of descriptors, memory or slots.";

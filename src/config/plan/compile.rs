@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::draft::{Compiled, Draft, Drafted};
+use super::protos::{self, Protos};
 use super::touched::{Reference, Touched, Users, references};
 use super::upstream::Answers;
 use super::{Plan, Upstream};
@@ -78,6 +79,7 @@ pub struct Compiler {
     routes: HashMap<Arc<str>, Compiled>,
     /// Upstreams by id, and those inside routes and services by `route/ID` and `service/ID`.
     upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+    protos: Arc<Protos>,
     /// Ssl objects that are shown to clients.
     policies: HashMap<Arc<str>, Arc<TlsPolicy>>,
     users: Users,
@@ -97,6 +99,7 @@ impl Compiler {
             resources: Resources::default(),
             routes: HashMap::new(),
             upstreams: HashMap::new(),
+            protos: Arc::default(),
             policies: HashMap::new(),
             users: Users::new(),
             references: HashMap::new(),
@@ -163,27 +166,35 @@ impl Compiler {
         changes: &Changes,
         touched: &Touched,
     ) -> Result<Arc<Plan>, Vec<CompileError>> {
-        let mut draft = self.draft(resources);
+        let protos = match changes.iter().find(|(kind, _)| *kind == Kind::Proto) {
+            Some((_, changed)) => Arc::new(protos::after(&self.protos, changed, resources)?),
+            None => self.protos.clone(),
+        };
+        let mut draft = self.draft(resources, &protos);
         draft.compile(touched);
         let changed = |kinds: &[Kind]| changes.iter().any(|(kind, _)| kinds.contains(kind));
-        if changed(&[Kind::Consumer, Kind::ConsumerGroup, Kind::PluginMetadata]) {
+        let everywhere = changed(&[Kind::PluginMetadata, Kind::Proto]);
+        if everywhere || changed(&[Kind::Consumer, Kind::ConsumerGroup]) {
             draft.consumers();
         }
-        if changed(&[Kind::GlobalRule, Kind::PluginMetadata]) {
+        if everywhere || changed(&[Kind::GlobalRule]) {
             draft.global_rules();
         }
         let mut drafted = draft.finish()?;
         drafted.ssls = changed(&[Kind::Ssl]);
-        self.commit(drafted, resources)
+        let plan = self.commit(drafted, resources)?;
+        self.protos = protos;
+        Ok(plan)
     }
 
-    fn draft<'c>(&'c self, resources: &'c Resources) -> Draft<'c> {
+    fn draft<'c>(&'c self, resources: &'c Resources, protos: &'c Arc<Protos>) -> Draft<'c> {
         Draft::new(super::draft::Known {
             ingredients: &self.ingredients,
             tls: &self.tls,
             endpoints: &self.endpoints,
             answers: &self.answers,
             resources,
+            protos,
             compiled: &self.upstreams,
         })
     }
@@ -200,7 +211,7 @@ impl Compiler {
             return None;
         }
         let resources = self.resources.clone();
-        let mut draft = self.draft(&resources);
+        let mut draft = self.draft(&resources, &self.protos);
         draft.compile(&touched);
         // What compiled before compiles again: only addresses are different.
         let drafted = draft.finish().ok()?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::compile::{CompileError, Ingredients};
+use super::protos::Protos;
 use super::touched::Touched;
 use super::upstream::{Answers, NodeTimeouts};
 use super::{Consumer, Consumers, Credential, Route, Upstream};
@@ -47,6 +48,8 @@ pub(super) struct Known<'c> {
     pub(super) resources: &'c Resources,
     /// Upstreams of the plan before.
     pub(super) compiled: &'c HashMap<Arc<str>, Arc<Upstream>>,
+    /// Definitions as they are with the change.
+    pub(super) protos: &'c Arc<Protos>,
 }
 
 /// A change that is being compiled.
@@ -131,6 +134,7 @@ impl<'c> Draft<'c> {
             limits: self.known.ingredients.limits.clone(),
             buffered_body: self.known.ingredients.buffered_body,
             object: object.clone(),
+            protos: Some(self.known.protos.clone()),
             attributes: self.known.ingredients.attributes.get(plugin).cloned().unwrap_or_default(),
             metadata: self
                 .known

@@ -4,6 +4,7 @@
 mod compile;
 mod consumers;
 mod draft;
+mod protos;
 mod route;
 mod touched;
 mod upstream;
@@ -13,6 +14,10 @@ use std::sync::Arc;
 
 pub use compile::{CompileError, Compiler, Ingredients, located};
 pub use consumers::{Consumer, Consumers, Credential};
+pub use protos::Protos;
+#[cfg(test)]
+pub(crate) use protos::compile as compile_proto;
+pub(super) use protos::fuzz_proto;
 pub use route::Route;
 pub use upstream::{HashKey, Keepalive, NodeTimeouts, Upstream};
 

@@ -4,9 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::Upstream;
-use crate::config::resources::{Route, Upstream as RawUpstream};
+use serde_json::Value;
+
+use crate::config::resources::{Id, Plugins, Route, Upstream as RawUpstream};
 use crate::config::schema::Kind;
-use crate::config::{Changes, Resources};
+use crate::config::{Changed, Changes, Resources};
 use crate::upstream::node::Question;
 
 /// A resource, named.
@@ -61,8 +63,41 @@ impl Touched {
                     _ => {}
                 }
             }
+            if *kind == Kind::Proto {
+                touched.users_of_protos(changed, resources);
+            }
         }
         touched
+    }
+
+    /// Routes with a plugin, their own or one of their service or plugin config, that names one of
+    /// these definitions.
+    fn users_of_protos(&mut self, changed: &Changed, resources: &Resources) {
+        let ids: Vec<&Arc<str>> =
+            changed.added.iter().chain(&changed.changed).chain(&changed.removed).collect();
+        let named = |plugins: &Plugins| {
+            plugins.values().any(|conf| match conf.get("proto_id") {
+                Some(Value::String(id)) => ids.iter().any(|other| ***other == **id),
+                Some(id @ Value::Number(_)) => ids.iter().any(|other| ***other == *id.to_string()),
+                _ => false,
+            })
+        };
+        for route in &resources.routes {
+            let raw = &route.value;
+            let of = |id: &Option<Id>, find: &dyn Fn(&str) -> bool| {
+                id.as_ref().is_some_and(|id| find(&id.0))
+            };
+            let service =
+                |id: &str| resources.services.get(id).is_some_and(|raw| named(&raw.plugins));
+            let config =
+                |id: &str| resources.plugin_configs.get(id).is_some_and(|raw| named(&raw.plugins));
+            if named(&raw.plugins)
+                || of(&raw.service_id, &service)
+                || of(&raw.plugin_config_id, &config)
+            {
+                self.routes.insert(route.id.clone());
+            }
+        }
     }
 
     /// After a name has got other addresses.

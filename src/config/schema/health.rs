@@ -27,12 +27,17 @@ fn kind() -> Value {
     json!({"type": "string", "enum": ["http", "https", "tcp"], "default": "http"})
 }
 
+/// With the gateway's own `grpc`.
+fn active_kind() -> Value {
+    json!({"type": "string", "enum": ["http", "https", "tcp", "grpc"], "default": "http"})
+}
+
 fn active() -> Value {
     let interval = json!({"type": "integer", "minimum": 1, "default": 1});
     json!({
         "type": "object",
         "properties": {
-            "type": kind(),
+            "type": active_kind(),
             "timeout": {"type": "number", "default": 1},
             "concurrency": {"type": "integer", "default": 10},
             "host": host(),
@@ -60,6 +65,16 @@ fn active() -> Value {
                 },
             },
             "req_headers": {"type": "array", "minItems": 1, "items": {"type": "string"}},
+            "ringgate": {
+                "type": "object",
+                "properties": {
+                    "grpc_service": {
+                        "description": "the service that a grpc probe asks for",
+                        "type": "string", "maxLength": 256,
+                    },
+                },
+                "additionalProperties": false,
+            },
         },
     })
 }

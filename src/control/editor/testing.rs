@@ -53,7 +53,7 @@ impl Harness {
         Harness { editor: Some(editor), thread: Some(thread) }
     }
 
-    pub(crate) fn configuration(store: Box<dyn Store>, local: Local) -> Configuration {
+    pub(in crate::control) fn configuration(store: Box<dyn Store>, local: Local) -> Configuration {
         let ingredients = Ingredients {
             plugins: REGISTRY.clone(),
             limits: Arc::new(LimitTable::with_sets(64)),
@@ -87,7 +87,7 @@ impl Harness {
     }
 
     /// Ends the thread, and returns what it had.
-    pub(crate) fn end(mut self) -> Configuration {
+    pub(in crate::control) fn end(mut self) -> Configuration {
         self.editor = None;
         self.thread.take().unwrap().join().unwrap()
     }

@@ -1,10 +1,12 @@
-//! One probe: a TCP connection, or a GET whose status line is read and nothing else.
+//! One probe: a TCP connection, a GET whose status line is read and nothing else, or a call of
+//! `grpc.health.v1`.
 
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::grpc;
 use crate::upstream::health::{Active, CheckType, Outcome};
 
 /// Longest status line.
@@ -15,6 +17,8 @@ pub(super) struct Probe {
     address: SocketAddr,
     /// The request's bytes. None: connecting is enough.
     request: Option<Vec<u8>>,
+    /// For gRPC: its `:authority`.
+    authority: Option<String>,
 }
 
 impl Probe {
@@ -22,12 +26,14 @@ impl Probe {
     /// it.
     pub(super) fn new(active: &Active, host: &str, address: SocketAddr) -> Probe {
         let address = SocketAddr::new(address.ip(), active.port.unwrap_or(address.port()));
+        let named = match &active.host {
+            Some(host) => host.clone(),
+            None if host.contains(':') => format!("[{host}]"),
+            None => host.to_owned(),
+        };
+        let authority = (active.kind == CheckType::Grpc).then(|| named.clone());
         let request = (active.kind == CheckType::Http).then(|| {
-            let host = match &active.host {
-                Some(host) => host.clone(),
-                None if host.contains(':') => format!("[{host}]"),
-                None => host.to_owned(),
-            };
+            let host = named;
             let mut head = format!("GET {} HTTP/1.1\r\nHost: {host}\r\n", active.http_path);
             for line in &active.req_headers {
                 head.push_str(line);
@@ -36,11 +42,16 @@ impl Probe {
             head.push_str("Connection: close\r\n\r\n");
             head.into_bytes()
         });
-        Probe { address, request }
+        Probe { address, request, authority }
     }
 
     /// What it showed. None: a status that is in neither list.
     pub(super) async fn run(&self, active: &Active) -> Option<Outcome> {
+        if let Some(authority) = &self.authority {
+            let call = grpc::check(self.address, authority, &active.grpc_service);
+            let outcome = tokio::time::timeout(active.timeout, call).await;
+            return Some(outcome.unwrap_or(Outcome::Timeout));
+        }
         match tokio::time::timeout(active.timeout, self.ask()).await {
             Err(_) => Some(Outcome::Timeout),
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut => {

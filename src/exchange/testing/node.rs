@@ -33,6 +33,7 @@ impl Got {
 pub(crate) struct Node {
     head: ResponseHead,
     frames: VecDeque<Piece>,
+    mute: bool,
     /// Every request that came.
     pub(crate) got: Rc<RefCell<Vec<Got>>>,
     /// Connections that came back whole.
@@ -47,14 +48,17 @@ impl Default for Node {
 
 impl Node {
     pub(crate) fn answering(status: u16, frames: &[&'static str]) -> Node {
-        let mut head = ResponseHead::new(status);
+        let mut node = Node::sending(frames.iter().map(|text| Bytes::from(*text)));
+        node.head.set_status(status);
+        node
+    }
+
+    /// With 200 and these frames.
+    pub(crate) fn sending(frames: impl IntoIterator<Item = Bytes>) -> Node {
+        let mut head = ResponseHead::new(200);
+        let frames: VecDeque<Piece> = frames.into_iter().map(Piece::Data).collect();
         head.body = if frames.is_empty() { BodyLength::Exact(0) } else { BodyLength::Unknown };
-        Node {
-            head,
-            frames: frames.iter().map(|text| Piece::Data(Bytes::from(*text))).collect(),
-            got: Rc::default(),
-            reusable: Rc::default(),
-        }
+        Node { head, frames, mute: false, got: Rc::default(), reusable: Rc::default() }
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Node {
@@ -63,9 +67,36 @@ impl Node {
     }
 
     pub(crate) fn trailer(mut self, name: &str, value: &str) -> Node {
-        let mut trailers = Headers::new();
+        let mut trailers = match self.frames.pop_back() {
+            Some(Piece::Trailers(trailers)) => trailers,
+            other => {
+                self.frames.extend(other);
+                Headers::new()
+            }
+        };
         trailers.append(name.as_bytes(), value.as_bytes()).expect("a field");
-        self.frames.push_back(Piece::Trailers(trailers));
+        self.then(Piece::Trailers(trailers))
+    }
+
+    /// Breaks off behind its frames.
+    pub(crate) fn failing(self, code: Code) -> Node {
+        self.then(Piece::Fault(code))
+    }
+
+    /// Says nothing any more behind its frames.
+    pub(crate) fn silent(self) -> Node {
+        self.then(Piece::Silence)
+    }
+
+    /// Never says anything.
+    pub(crate) fn mute(mut self) -> Node {
+        self.mute = true;
+        self
+    }
+
+    fn then(mut self, piece: Piece) -> Node {
+        self.head.body = BodyLength::Unknown;
+        self.frames.push_back(piece);
         self
     }
 
@@ -76,7 +107,8 @@ impl Node {
 }
 
 pub(crate) struct Way {
-    head: ResponseHead,
+    /// None: it never comes.
+    head: Option<ResponseHead>,
     frames: VecDeque<Piece>,
     got: Rc<RefCell<Vec<Got>>>,
 }
@@ -86,7 +118,8 @@ impl Nodes for Node {
     type Place = Counted;
 
     async fn lease(&self, _: Target<'_>) -> Result<Leased<Way, Counted>, Fault> {
-        let (head, frames, got) = (self.head.clone(), self.frames.clone(), self.got.clone());
+        let head = (!self.mute).then(|| self.head.clone());
+        let (frames, got) = (self.frames.clone(), self.got.clone());
         let place = Counted(self.reusable.clone());
         Ok(Leased { stream: Way { head, frames, got }, reused: false, place })
     }
@@ -104,6 +137,7 @@ impl Place<Way> for Counted {
 pub(crate) struct ToNode(Rc<RefCell<Vec<Got>>>);
 
 pub(crate) struct FromNode {
+    mute: bool,
     head: Option<ResponseHead>,
     body: Body,
 }
@@ -126,12 +160,12 @@ impl Upstream for Way {
             ends: u32::from(end),
         });
         let body = Body { frames: self.frames, consumed: 0 };
-        Ok((ToNode(self.got), FromNode { head: Some(self.head), body }))
+        Ok((ToNode(self.got), FromNode { mute: self.head.is_none(), head: self.head, body }))
     }
 
     fn rejoin(send: ToNode, receive: FromNode) -> Option<Way> {
         let whole = receive.body.frames.is_empty();
-        let (head, frames) = (ResponseHead::new(200), VecDeque::new());
+        let (head, frames) = (Some(ResponseHead::new(200)), VecDeque::new());
         whole.then_some(Way { head, frames, got: send.0 })
     }
 }
@@ -170,6 +204,9 @@ impl Receive for FromNode {
 
 impl Answer for FromNode {
     async fn head(&mut self) -> Result<ResponseHead, Fault> {
+        if self.mute {
+            std::future::pending().await
+        }
         // The request's half is polled first, so its body has come by now.
         self.head.take().ok_or_else(|| Fault::new(Code::UpstreamClosed, "one answer only"))
     }

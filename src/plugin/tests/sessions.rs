@@ -33,6 +33,7 @@ fn sessions_pass_every_plugin_that_applies() {
                 limits: LimitTable::with_sets(1).into(),
                 buffered_body: 0,
                 object: "stream route/1".into(),
+                protos: None,
                 attributes: json!(null),
                 metadata: json!(null),
             };

@@ -53,6 +53,7 @@ fields! {
     UpstreamAddr = "upstream_addr",
     UpstreamStatus = "upstream_status",
     UpstreamResponseTime = "upstream_response_time",
+    GrpcStatus = "grpc_status",
     RouteId = "route_id",
     ServiceId = "service_id",
     ConsumerName = "consumer_name",
@@ -233,6 +234,7 @@ fn render_field(field: Field, r: &Record<'_>, calendar: &mut Calendar, out: &mut
         }
         Field::UpstreamStatus => or_dash(r.upstream_status, out, |s, out| number(s.into(), out)),
         Field::UpstreamResponseTime => or_dash(r.upstream_us, out, seconds),
+        Field::GrpcStatus => or_dash(r.grpc_status, out, |s, out| number(s.into(), out)),
         Field::RouteId => text(r.route_id.as_bytes(), out),
         Field::ServiceId => text(r.service_id.as_bytes(), out),
         Field::ConsumerName => text(r.consumer.as_bytes(), out),

@@ -68,6 +68,9 @@ pub(super) fn render(r: &Record<'_>, calendar: &mut Calendar, out: &mut Vec<u8>)
     if let Some(us) = r.upstream_us {
         seconds("upstream_time", us, out);
     }
+    if let Some(status) = r.grpc_status {
+        number("grpc_status", u64::from(status), out);
+    }
     text_if("route_id", Some(r.route_id.as_bytes()), out);
     text_if("service_id", Some(r.service_id.as_bytes()), out);
     text_if("consumer", Some(r.consumer.as_bytes()), out);
@@ -94,12 +97,13 @@ mod tests {
 
     #[test]
     fn a_line_is_json_with_the_fixed_fields() {
-        let value = parsed(&example());
+        let value = parsed(&Record { grpc_status: Some(14), ..example() });
         let expected = serde_json::json!({
             "time": "2000-02-29T00:00:00.007Z", "remote_addr": "192.0.2.1", "method": "GET",
             "host": "example.com", "uri": "/a b", "query": "x=1", "protocol": "HTTP/1.1",
             "status": 200, "bytes_in": 80, "bytes_out": 300, "request_time": 1.234567,
             "upstream_addr": "127.0.0.1:1980", "upstream_status": 200, "upstream_time": 0.001,
+            "grpc_status": 14,
             "route_id": "1", "consumer": "jack", "user_agent": "curl/8",
         });
         assert_eq!(value, expected);

@@ -59,6 +59,8 @@ pub struct Record<'a> {
     pub upstream_status: Option<u16>,
     /// What it took.
     pub upstream_us: Option<u64>,
+    /// What a gRPC call ended with.
+    pub grpc_status: Option<u8>,
     /// The route that matched, or empty.
     pub route_id: &'a str,
     /// Its service, or empty.
@@ -102,6 +104,7 @@ pub(crate) fn example() -> Record<'static> {
         upstream_addr: Some(SocketAddr::from(([127, 0, 0, 1], 1980))),
         upstream_status: Some(200),
         upstream_us: Some(1_000),
+        grpc_status: None,
         route_id: "1",
         service_id: "",
         consumer: "jack",
