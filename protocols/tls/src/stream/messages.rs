@@ -165,8 +165,11 @@ fn renegotiation(kind: u8, role: Role) -> End {
     }
 }
 
+/// A message, and what is behind it.
+type Split<'a> = (&'a [u8], &'a [u8]);
+
 /// The first message, with its header, and what is behind it; none where it goes on elsewhere.
-fn message(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, End> {
+fn message(bytes: &[u8]) -> Result<Option<Split<'_>>, End> {
     let [_, high, middle, low, ..] = *bytes else {
         return Ok(None);
     };
