@@ -212,7 +212,9 @@ async fn serve_admin(
         allow,
         reporter: Reporter::new(SERIES),
         editor,
+        api: startup::admin_api(bootstrap),
     });
+    tokio::spawn(state.api.expiries.clone().run(state.editor.clone()));
     let mut addresses = Vec::new();
     if let Some(admin) = &bootstrap.admin {
         addresses.push((admin.address, admin::admin_router(state.clone())));

@@ -1,5 +1,5 @@
-//! The gateway's own endpoints: `/ringgate/status`, `/ringgate/health` and `/ringgate/ready` on the
-//! Admin address, the metrics on theirs.
+//! What is served over HTTP beside the proxy: APISIX's Admin API ([`api`]) and the gateway's own
+//! endpoints on the Admin address, the metrics on theirs.
 //!
 //! ```text
 //! serve: connection cap, deadlines (listen) → allow list → body limit, time limit → routes
@@ -8,11 +8,15 @@
 //!
 //! What the endpoints tell comes through [`Inspect`], so that this module knows no shard.
 
+mod api;
+mod audit;
 mod guard;
 pub mod key;
 mod listen;
 mod metrics;
+mod rate;
 mod status;
+pub mod ttl;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -33,12 +37,13 @@ use super::editor::Editor;
 use crate::explain::Question;
 use crate::telemetry::Snapshot;
 use crate::telemetry::report::{ProcessFacts, Reporter};
-pub use guard::Peer;
+pub use api::Api;
+pub use guard::{Caller, Peer};
 use key::Keys;
 pub use listen::{Bounds, Guarded};
 pub use status::{ConfigState, ShardStatus, Status};
 
-/// Bytes of a request body; nothing here takes one yet, the Admin API will.
+/// Bytes of a request body.
 pub const BODY_MAX: usize = 4 * 1024 * 1024;
 /// How long an endpoint may take to answer.
 pub const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -84,6 +89,8 @@ pub struct AdminState {
     pub reporter: Reporter,
     /// The resources, and the way to change them.
     pub editor: Editor,
+    /// What APISIX's Admin API needs beside it.
+    pub api: Api,
 }
 
 /// An answer in JSON with a status.
@@ -109,6 +116,7 @@ pub fn admin_router(state: Arc<AdminState>) -> Router {
         .route("/ringgate/health", get(status::health))
         .route("/ringgate/ready", get(status::ready))
         .merge(keyed)
+        .merge(api::router(&state))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(guard::limit_time))
