@@ -15,6 +15,7 @@ use super::changes::{Changes, Explained};
 use super::configuration::{Configuration, Running, demo_route};
 use super::dns::{self, DnsConfig, Resolver};
 use super::editor::Editor;
+use super::guarded::Guards;
 use super::health::HealthChecks;
 use super::inspect::Gateway;
 use super::tickets::Rotation;
@@ -212,6 +213,7 @@ async fn serve_admin(
         allow,
         reporter: Reporter::new(SERIES),
         editor,
+        guards: Guards::default(),
     });
     let mut addresses = Vec::new();
     if let Some(admin) = &bootstrap.admin {

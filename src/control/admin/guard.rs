@@ -11,8 +11,9 @@ use axum::response::Response;
 use axum::serve::IncomingStream;
 use serde_json::json;
 
-use super::key::Role;
+use super::key::{Key, Role};
 use super::{ANSWER_MAX, AdminState, Guarded, answer};
+use crate::control::editor::Author;
 
 /// Who is connected.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +22,31 @@ pub struct Peer(pub SocketAddr);
 impl Connected<IncomingStream<'_, Guarded>> for Peer {
     fn connect_info(stream: IncomingStream<'_, Guarded>) -> Peer {
         Peer(*stream.remote_addr())
+    }
+}
+
+/// Whose key came with a request; [`require_key`] puts it there.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The key's name.
+    pub name: Arc<str>,
+    /// What it allows.
+    pub role: Role,
+}
+
+impl Caller {
+    fn of(key: &Key) -> Caller {
+        Caller { name: key.name.as_str().into(), role: key.role }
+    }
+
+    /// Whether it may change anything.
+    pub fn may_write(&self) -> bool {
+        self.role == Role::Admin
+    }
+
+    /// Whose a change is that it asks for.
+    pub fn author(&self, peer: SocketAddr) -> Author {
+        Author { name: (*self.name).into(), address: Some(canonical(peer)) }
     }
 }
 
@@ -44,7 +70,7 @@ pub(super) async fn require_allowed(
 
 pub(super) async fn require_key(
     State(state): State<Arc<AdminState>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let refused = |why: &str| {
@@ -54,13 +80,14 @@ pub(super) async fn require_key(
     let Some(given) = given_key(request.headers(), request.uri().query()) else {
         return refused("missing apikey");
     };
-    match state.keys.role(&given) {
-        Some(Role::Viewer) if request.method() != Method::GET => {
-            refused("invalid method for role viewer")
-        }
-        Some(_) => next.run(request).await,
-        None => refused("wrong apikey"),
+    let Some(caller) = state.keys.find(&given).map(Caller::of) else {
+        return refused("wrong apikey");
+    };
+    if !caller.may_write() && request.method() != Method::GET {
+        return refused("invalid method for role viewer");
     }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
 }
 
 /// The key as APISIX's clients send it: a header, an argument, or a cookie.

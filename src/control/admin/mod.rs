@@ -8,10 +8,13 @@
 //!
 //! What the endpoints tell comes through [`Inspect`], so that this module knows no shard.
 
+mod changes;
 mod guard;
+mod guarded;
 pub mod key;
 mod listen;
 mod metrics;
+mod revisions;
 mod status;
 
 use std::future::Future;
@@ -30,10 +33,11 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::editor::Editor;
+use super::guarded::Guards;
 use crate::explain::Question;
-use crate::telemetry::Snapshot;
 use crate::telemetry::report::{ProcessFacts, Reporter};
-pub use guard::Peer;
+use crate::telemetry::{Load, Snapshot};
+pub use guard::{Caller, Peer};
 use key::Keys;
 pub use listen::{Bounds, Guarded};
 pub use status::{ConfigState, ShardStatus, Status};
@@ -50,6 +54,11 @@ pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Inspect: Send + Sync + 'static {
     /// Every shard's metrics; a shard that does not answer in time is left out.
     fn snapshots(&self) -> Later<'_, Vec<Snapshot>>;
+
+    /// Every shard's requests; a shard that does not answer in time is left out.
+    fn loads(&self) -> Later<'_, Vec<Load>> {
+        Box::pin(async { Vec::new() })
+    }
 
     /// Numbers of the process for the metrics.
     fn facts(&self) -> ProcessFacts;
@@ -84,6 +93,8 @@ pub struct AdminState {
     pub reporter: Reporter,
     /// The resources, and the way to change them.
     pub editor: Editor,
+    /// Changes that are watched.
+    pub guards: Guards,
 }
 
 /// An answer in JSON with a status.
@@ -104,6 +115,7 @@ pub fn admin_router(state: Arc<AdminState>) -> Router {
     let keyed = Router::new()
         .route("/ringgate/status", get(status::status))
         .route("/ringgate/explain", post(super::explain::explain))
+        .merge(history(&state))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&state), guard::require_key));
     Router::new()
         .route("/ringgate/health", get(status::health))
@@ -115,6 +127,19 @@ pub fn admin_router(state: Arc<AdminState>) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn_with_state(Arc::clone(&state), guard::require_allowed))
         .with_state(state)
+}
+
+/// The history and what goes with it.
+fn history(state: &Arc<AdminState>) -> Router<Arc<AdminState>> {
+    Router::new()
+        .route("/ringgate/changes", post(changes::post))
+        .route("/ringgate/revisions/{number}/rollback", post(revisions::rollback))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(state), guarded::guarded))
+        .route("/ringgate/revisions", get(revisions::list))
+        .route("/ringgate/revisions/diff", get(revisions::diff))
+        .route("/ringgate/revisions/verify", get(revisions::verify).post(revisions::verify))
+        .route("/ringgate/revisions/{number}", get(revisions::one))
+        .route("/ringgate/guard", get(guarded::list))
 }
 
 /// What is served on the metrics address; without a key, as exporters are.

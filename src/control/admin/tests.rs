@@ -43,6 +43,7 @@ fn state(allow: &str, ready: Result<(), String>) -> Arc<AdminState> {
         allow: vec![allow.parse().expect("a net")],
         reporter: Reporter::new(10),
         editor: Harness::in_memory().editor().clone(),
+        guards: Default::default(),
     })
 }
 
