@@ -15,6 +15,7 @@ use super::changes::{Changes, Explained};
 use super::configuration::{Configuration, Running, demo_route};
 use super::dns::{self, DnsConfig, Resolver};
 use super::editor::Editor;
+use super::guarded::Guards;
 use super::health::HealthChecks;
 use super::inspect::Gateway;
 use super::tickets::Rotation;
@@ -213,6 +214,7 @@ async fn serve_admin(
         reporter: Reporter::new(SERIES),
         editor,
         api: startup::admin_api(bootstrap),
+        guards: Guards::default(),
     });
     tokio::spawn(state.api.expiries.clone().run(state.editor.clone()));
     let mut addresses = Vec::new();

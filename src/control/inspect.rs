@@ -13,7 +13,7 @@ use crate::disk::{Disk, DiskTier};
 use crate::explain::Question;
 use crate::shard::{Message, ShardHandle, Worker};
 use crate::telemetry::report::ProcessFacts;
-use crate::telemetry::{Snapshot, error_log};
+use crate::telemetry::{Load, Snapshot, error_log};
 
 /// How long a shard may take to answer; one that is busy for longer is left out.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -83,6 +83,10 @@ fn engine_setup(kind: EngineKind) -> String {
 impl Inspect for Gateway {
     fn snapshots(&self) -> Later<'_, Vec<Snapshot>> {
         Box::pin(async { self.ask(Message::Snapshot).await.into_iter().flatten().collect() })
+    }
+
+    fn loads(&self) -> Later<'_, Vec<Load>> {
+        Box::pin(async { self.ask(Message::Load).await.into_iter().flatten().collect() })
     }
 
     fn facts(&self) -> ProcessFacts {

@@ -10,11 +10,14 @@
 
 mod api;
 mod audit;
+mod changes;
 mod guard;
+mod guarded;
 pub mod key;
 mod listen;
 mod metrics;
 mod rate;
+mod revisions;
 mod status;
 pub mod ttl;
 
@@ -34,9 +37,10 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::editor::Editor;
+use super::guarded::Guards;
 use crate::explain::Question;
-use crate::telemetry::Snapshot;
 use crate::telemetry::report::{ProcessFacts, Reporter};
+use crate::telemetry::{Load, Snapshot};
 pub use api::Api;
 pub use guard::{Caller, Peer};
 use key::Keys;
@@ -55,6 +59,11 @@ pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Inspect: Send + Sync + 'static {
     /// Every shard's metrics; a shard that does not answer in time is left out.
     fn snapshots(&self) -> Later<'_, Vec<Snapshot>>;
+
+    /// Every shard's requests; a shard that does not answer in time is left out.
+    fn loads(&self) -> Later<'_, Vec<Load>> {
+        Box::pin(async { Vec::new() })
+    }
 
     /// Numbers of the process for the metrics.
     fn facts(&self) -> ProcessFacts;
@@ -91,6 +100,8 @@ pub struct AdminState {
     pub editor: Editor,
     /// What APISIX's Admin API needs beside it.
     pub api: Api,
+    /// Changes that are watched.
+    pub guards: Guards,
 }
 
 /// An answer in JSON with a status.
@@ -111,6 +122,8 @@ pub fn admin_router(state: Arc<AdminState>) -> Router {
     let keyed = Router::new()
         .route("/ringgate/status", get(status::status))
         .route("/ringgate/explain", post(super::explain::explain))
+        .merge(history(&state))
+        .route_layer(middleware::from_fn(audit::audit))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&state), guard::require_key));
     Router::new()
         .route("/ringgate/health", get(status::health))
@@ -123,6 +136,19 @@ pub fn admin_router(state: Arc<AdminState>) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn_with_state(Arc::clone(&state), guard::require_allowed))
         .with_state(state)
+}
+
+/// The history and what goes with it.
+fn history(state: &Arc<AdminState>) -> Router<Arc<AdminState>> {
+    Router::new()
+        .route("/ringgate/changes", post(changes::post))
+        .route("/ringgate/revisions/{number}/rollback", post(revisions::rollback))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(state), guarded::guarded))
+        .route("/ringgate/revisions", get(revisions::list))
+        .route("/ringgate/revisions/diff", get(revisions::diff))
+        .route("/ringgate/revisions/verify", get(revisions::verify).post(revisions::verify))
+        .route("/ringgate/revisions/{number}", get(revisions::one))
+        .route("/ringgate/guard", get(guarded::list))
 }
 
 /// What is served on the metrics address; without a key, as exporters are.

@@ -44,6 +44,7 @@ fn state(allow: &str, ready: Result<(), String>) -> Arc<AdminState> {
         reporter: Reporter::new(10),
         editor: Harness::in_memory().editor().clone(),
         api: Api::new(crate::plugins::REGISTRY.clone(), None, ttl::Expiries::load(None)),
+        guards: Default::default(),
     })
 }
 

@@ -187,6 +187,7 @@ impl Configuration {
         let records = writes.into_iter().zip(&*accepted).map(|(changes, one)| Record {
             author: one.job.author.clone(),
             time,
+            note: one.job.note.clone(),
             changes,
         });
         let revisions = self.local.revisions(records.collect());

@@ -79,7 +79,7 @@ fn reason(error: &serde_json::Error, text: &str) -> String {
         _ => "invalid token",
     };
     let reason = match told {
-        "EOF while parsing a value" | "expected value" => {
+        "EOF while parsing a value" | "expected value" | "expected ident" => {
             format!("Expected value but found {found}")
         }
         "EOF while parsing an object" | "expected `,` or `}`" => {

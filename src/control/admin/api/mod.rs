@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 use super::guard::{self, Caller, Peer};
 use super::rate::Rate;
 use super::ttl::Expiries;
-use super::{AdminState, answer, audit};
+use super::{AdminState, answer, audit, guarded};
 use crate::control::editor::{Author, Editor, Refused};
 use crate::plugin::Registry;
 
@@ -69,7 +69,8 @@ pub(super) fn router(state: &Arc<AdminState>) -> Router<Arc<AdminState>> {
     Router::new()
         .route("/apisix/admin", any(dispatch))
         .route("/apisix/admin/{*rest}", any(dispatch))
-        .route_layer(middleware::from_fn_with_state(Arc::clone(state), audit::audit))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(state), guarded::guarded))
+        .route_layer(middleware::from_fn(audit::audit))
         .route_layer(middleware::from_fn_with_state(Arc::clone(state), guard::require_key))
         .route_layer(middleware::from_fn_with_state(Arc::clone(state), dress))
 }

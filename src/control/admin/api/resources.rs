@@ -34,6 +34,9 @@ pub(super) async fn serve(asked: Asked, body: Body) -> Answer {
     if target.owner.is_none() && target.kind == Kind::Secret && asked.method != Method::GET {
         return Err(bad("missing secret id"));
     }
+    if !target.place.is_empty() && asked.method != Method::PATCH {
+        return Err(bad(format!("invalid sub-path: /{}", target.place.join("/"))));
+    }
     let body = body::read(body).await?;
     let ttl = ttl(&asked)?;
     match asked.method {
