@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::admin::{ConfigState, Inspect, Later, ShardStatus, Status};
 use super::explain;
+use super::health::{HealthView, UpstreamHealth};
 use crate::disk::{Disk, DiskTier};
 use crate::explain::Question;
 use crate::shard::{Message, ShardHandle, Worker};
@@ -24,6 +25,8 @@ pub(super) struct Gateway {
     pub(super) worker: Arc<Worker>,
     /// Its disk tier, where something is written.
     pub(super) disk: Option<Disk>,
+    /// How checked nodes are.
+    pub(super) health: HealthView,
     /// Where questions about requests are answered.
     pub(super) questions: explain::Questions,
     /// How its configuration is; kept up to date by the control side.
@@ -137,6 +140,10 @@ impl Inspect for Gateway {
                 disk_reason: self.disk.as_ref().and_then(Disk::reason).map(str::to_owned),
             }
         })
+    }
+
+    fn health(&self) -> Vec<UpstreamHealth> {
+        self.health.snapshot()
     }
 
     fn explain(&self, question: Question) -> Later<'_, Result<Value, String>> {

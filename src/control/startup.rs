@@ -237,7 +237,8 @@ pub(super) async fn announce(bootstrap: &Bootstrap, gateway: &Gateway, key_note:
         .collect();
     lines.push(format!("shards: {} on CPUs {}", status.shards.len(), cpus.join(", ")));
     if let Some(admin) = &bootstrap.admin {
-        lines.push(format!("Admin API on http://{}; {key_note}", admin.address));
+        let scheme = if admin.tls.is_some() { "https" } else { "http" };
+        lines.push(format!("Admin API on {scheme}://{}; {key_note}", admin.address));
     }
     if let Some(metrics) = bootstrap.metrics {
         lines.push(format!("metrics on http://{metrics}/metrics"));

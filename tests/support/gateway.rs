@@ -46,6 +46,11 @@ impl Config {
         }
     }
 
+    /// With the embedded store, and nothing in it: for tests that write through the Admin API.
+    pub fn embedded() -> Config {
+        Config::new(&Resources::new()).set("store", json!({"kind": "embedded", "path": "data"}))
+    }
+
     /// Sets a key of the bootstrap file.
     pub fn set(mut self, key: &str, value: Value) -> Config {
         self.bootstrap.insert(key.into(), value);
@@ -94,13 +99,15 @@ pub struct Gateway {
     pub address: SocketAddr,
     pub admin: SocketAddr,
     pub metrics_address: SocketAddr,
+    /// Where the Control API is, where `control` was set to anything.
+    pub control_address: SocketAddr,
     child: Child,
     errors: Arc<Mutex<String>>,
     folder: tempfile::TempDir,
     descriptors: usize,
     drain_within: Duration,
     ended: bool,
-    _ports: [Port; 3],
+    _ports: [Port; 4],
 }
 
 impl Gateway {
@@ -118,9 +125,9 @@ impl Gateway {
 
     fn try_start(config: &Config) -> Result<Gateway, String> {
         let folder = tempfile::tempdir().unwrap();
-        let ports = [Port::free(), Port::free(), Port::free()];
-        let [address, admin, metrics_address] =
-            [0, 1, 2].map(|i: usize| SocketAddr::from(([127, 0, 0, 1], ports[i].number)));
+        let ports = [Port::free(), Port::free(), Port::free(), Port::free()];
+        let [address, admin, metrics_address, control_address] =
+            [0, 1, 2, 3].map(|i: usize| SocketAddr::from(([127, 0, 0, 1], ports[i].number)));
         let mut bootstrap = config.bootstrap.clone();
         let engine = std::env::var("RINGGATE_TEST_ENGINE").unwrap_or_else(|_| "auto".into());
         bootstrap.entry("engine").or_insert(json!(engine));
@@ -128,10 +135,17 @@ impl Gateway {
         bootstrap
             .entry("listeners")
             .or_insert(json!([{"address": address.to_string(), "protocol": "http"}]));
-        bootstrap.insert("admin".into(), json!({"address": admin.to_string()}));
+        let of_admin = bootstrap.entry("admin").or_insert(json!({}));
+        of_admin["address"] = json!(admin.to_string());
         bootstrap.insert("metrics".into(), json!({"address": metrics_address.to_string()}));
-        bootstrap.insert("control".into(), json!("off"));
-        bootstrap.insert("store".into(), json!({"kind": "file", "path": "resources.yaml"}));
+        match bootstrap.get("control") {
+            None => _ = bootstrap.insert("control".into(), json!("off")),
+            Some(_) => {
+                _ = bootstrap
+                    .insert("control".into(), json!({"address": control_address.to_string()}));
+            }
+        }
+        bootstrap.entry("store").or_insert(json!({"kind": "file", "path": "resources.yaml"}));
         let file = folder.path().join("ringgate.yaml");
         fs::write(&file, serde_json::to_string_pretty(&bootstrap).unwrap()).unwrap();
         fs::write(folder.path().join("resources.yaml"), &config.resources).unwrap();
@@ -144,6 +158,7 @@ impl Gateway {
             address,
             admin,
             metrics_address,
+            control_address,
             child,
             errors,
             folder,

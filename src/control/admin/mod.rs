@@ -11,6 +11,7 @@
 mod api;
 mod audit;
 mod changes;
+mod control_api;
 mod guard;
 mod guarded;
 pub mod key;
@@ -18,6 +19,7 @@ mod listen;
 mod metrics;
 mod rate;
 mod revisions;
+mod secured;
 mod status;
 pub mod ttl;
 
@@ -38,13 +40,17 @@ use serde_json::{Value, json};
 
 use super::editor::Editor;
 use super::guarded::Guards;
+use super::health::UpstreamHealth;
 use crate::explain::Question;
 use crate::telemetry::report::{ProcessFacts, Reporter};
 use crate::telemetry::{Load, Snapshot};
 pub use api::Api;
+pub use control_api::control_router;
 pub use guard::{Caller, Peer};
 use key::Keys;
 pub use listen::{Bounds, Guarded};
+use secured::Secured;
+pub use secured::Terms;
 pub use status::{ConfigState, ShardStatus, Status};
 
 /// Bytes of a request body.
@@ -75,6 +81,11 @@ pub trait Inspect: Send + Sync + 'static {
     fn explain(&self, question: Question) -> Later<'_, Result<Value, String>> {
         let _ = question;
         Box::pin(async { Err("there is no configuration to ask".into()) })
+    }
+
+    /// How the nodes are that are actively checked.
+    fn health(&self) -> Vec<UpstreamHealth> {
+        Vec::new()
     }
 
     /// Whether the process works at all; an error is the reason.
@@ -163,14 +174,21 @@ pub fn metrics_router(state: Arc<AdminState>) -> Router {
         .with_state(state)
 }
 
-/// Serves a router until `ended` completes; then answers what is under way and returns.
+/// Serves a router until `ended` completes; then answers what is under way and returns. With terms,
+/// over TLS.
 pub async fn serve(
     listener: tokio::net::TcpListener,
     router: Router,
     bounds: Bounds,
+    terms: Option<Arc<Terms>>,
     ended: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let listener = Guarded::new(listener, bounds);
+    if let Some(terms) = terms {
+        let listener = Secured::new(listener, terms);
+        let service = router.into_make_service_with_connect_info::<Peer>();
+        return axum::serve(listener, service).with_graceful_shutdown(ended).await;
+    }
     let service = router.into_make_service_with_connect_info::<Peer>();
     axum::serve(listener, service).with_graceful_shutdown(ended).await
 }

@@ -52,7 +52,7 @@ fn state(allow: &str, ready: Result<(), String>) -> Arc<AdminState> {
 async fn start(router: Router, bounds: Bounds) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(serve(listener, router, bounds, std::future::pending()));
+    tokio::spawn(serve(listener, router, bounds, None, std::future::pending()));
     address
 }
 

@@ -36,6 +36,8 @@ use super::{AdminState, answer, audit, guarded};
 use crate::control::editor::{Author, Editor, Refused};
 use crate::plugin::Registry;
 
+pub(super) use plugins::{described, kinds};
+
 /// What the Admin API needs beside the editor.
 pub struct Api {
     /// The plugins that are enabled.
