@@ -31,6 +31,7 @@ pub struct Config {
     resources: String,
     nofile: Option<u64>,
     drain_within: Duration,
+    secured: bool,
 }
 
 impl Config {
@@ -43,6 +44,7 @@ impl Config {
             resources: resources.text(),
             nofile: None,
             drain_within: Duration::from_secs(5),
+            secured: false,
         }
     }
 
@@ -90,6 +92,12 @@ impl Config {
     pub fn start(self) -> Gateway {
         Gateway::start(self)
     }
+
+    /// The same where the Admin API is behind TLS, so that this harness cannot ask it.
+    pub fn start_secured(mut self) -> Gateway {
+        self.secured = true;
+        Gateway::start(self)
+    }
 }
 
 /// A running gateway. When it is dropped, it must be alive, have had no panic and have given back
@@ -107,6 +115,7 @@ pub struct Gateway {
     descriptors: usize,
     drain_within: Duration,
     ended: bool,
+    secured: bool,
     _ports: [Port; 4],
 }
 
@@ -165,6 +174,7 @@ impl Gateway {
             descriptors: 0,
             drain_within: config.drain_within,
             ended: false,
+            secured: config.secured,
             _ports: ports,
         };
         gateway.wait_until_ready()?;
@@ -181,7 +191,13 @@ impl Gateway {
                 std::thread::sleep(Duration::from_millis(50));
                 return Err(format!("{status}\n{}", self.log()));
             }
-            if self.try_admin("/ringgate/ready").is_some_and(|answer| answer.status == 200) {
+            let ready = match self.secured {
+                true => self.log().contains("Admin API on https"),
+                false => {
+                    self.try_admin("/ringgate/ready").is_some_and(|answer| answer.status == 200)
+                }
+            };
+            if ready {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -351,6 +367,22 @@ impl Gateway {
     pub fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.pid());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Ends it without any warning (`kill -9`) and starts it again in the same folder.
+    #[track_caller]
+    pub fn kill_and_restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let file = self.folder.path().join("ringgate.yaml");
+        let mut child = command(&file, self.folder.path(), None).spawn().expect("the binary");
+        collect(child.stderr.take().unwrap(), self.errors.clone());
+        collect(child.stdout.take().unwrap(), self.errors.clone());
+        self.child = child;
+        if let Err(text) = self.wait_until_ready() {
+            panic!("the gateway does not start again: {text}");
+        }
+        self.descriptors = self.settled_descriptors();
     }
 
     /// Waits for its end.
