@@ -357,7 +357,8 @@ fn a_truncated_file_is_recovered_or_refused() {
 }
 
 fn traces() -> bool {
-    let run = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).stderr(Stdio::null());
+    let mut strace = Command::new("strace");
+    let run = strace.args(["-f", "-o", "/dev/null", "true"]).stderr(Stdio::null());
     run.status().is_ok_and(|status| status.success())
 }
 

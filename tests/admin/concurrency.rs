@@ -41,6 +41,7 @@ fn nothing_is_lost_on_one_object() {
     assert_eq!(found["value"]["nodes"].as_object().unwrap().len(), 1 + WRITERS * WRITES);
     assert_eq!(found["createdIndex"], 1);
     assert_eq!(found["modifiedIndex"], 1 + (WRITERS * WRITES) as u64);
+    drop(admin);
     gateway.stop();
 }
 
@@ -71,13 +72,14 @@ fn nothing_is_lost_on_many_objects() {
     assert_eq!(last.status, 201);
     let index = admin.get("/routes/last").body["modifiedIndex"].as_u64().unwrap();
     assert_eq!(index as usize, WRITERS * WRITES * 2 + WRITERS * WRITES / 4 + 1);
+    drop(admin);
     gateway.stop();
 }
 
 /// Of writers that want one id, one makes it.
 #[test]
 fn one_makes_it_and_the_others_replace_it() {
-    let (gateway, _admin) = start();
+    let (gateway, admin) = start();
     let made = std::sync::atomic::AtomicUsize::new(0);
     let gone = std::sync::atomic::AtomicUsize::new(0);
     use std::sync::atomic::Ordering::Relaxed;
@@ -89,6 +91,7 @@ fn one_makes_it_and_the_others_replace_it() {
         }
     });
     assert_eq!(made.into_inner(), gone.into_inner(), "what was made was removed once");
+    drop(admin);
     gateway.stop();
 }
 
@@ -124,6 +127,6 @@ fn writes_are_seen_by_the_next_request() {
             assert_eq!(client.get("/moved").status, 404, "round {round}");
         }
     }
-    drop(clients);
+    drop((clients, admin));
     gateway.stop();
 }

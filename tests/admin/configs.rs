@@ -92,6 +92,7 @@ fn replaced_as_a_whole() {
     let told = admin.ask("PUT", "/routes/9", crate::client::route("/x"));
     assert_eq!(told.status, 405);
     assert!(told.error().contains("/apisix/admin/configs"), "{}", told.error());
+    drop(admin);
     gateway.stop();
 }
 

@@ -47,6 +47,7 @@ fn what_is_configured() {
     assert_eq!(ask(&gateway, "/v1/healthcheck"), (200, json!([])));
     assert_eq!(ask(&gateway, "/v1/nothing").0, 404);
     assert_eq!(ask(&gateway, "/apisix/admin/routes").0, 404, "the Admin API is elsewhere");
+    drop(admin);
     gateway.stop();
 }
 

@@ -98,6 +98,7 @@ fn certificates(folder: &std::path::Path) {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
     let authority = KeyPair::generate().unwrap();
     let mut of_authority = CertificateParams::new(vec![]).unwrap();
+    of_authority.distinguished_name.push(rcgen::DnType::CommonName, "an authority");
     of_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root = of_authority.self_signed(&authority).unwrap();
     std::fs::write(folder.join("ca.pem"), root.pem()).unwrap();

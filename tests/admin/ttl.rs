@@ -47,5 +47,6 @@ fn they_go_after_a_restart_too() {
     assert_eq!(admin.get("/routes/2").status, 200);
     eventually(SOON, "it is gone", || admin.get("/routes/1").status == 404);
     assert_eq!(admin.get("/routes").body["total"], 1);
+    drop(admin);
     gateway.stop();
 }
