@@ -12,6 +12,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use harness::{ADMIN_KEY, Port};
@@ -164,15 +165,15 @@ fn route(number: u64) -> String {
 /// What an object may be: what was answered last, and what was asked for and not answered.
 type Possible = Vec<Option<u64>>;
 
-/// Writes until the connection breaks; how many answers came.
+/// Writes until the connection breaks, and counts the answers.
 fn write_on(
     at: SocketAddr,
     writer: usize,
     seed: u64,
     model: &mut BTreeMap<String, Possible>,
-) -> u64 {
-    let Ok(mut asker) = Asker::connect(at) else { return 0 };
-    let mut answers = 0;
+    answers: &AtomicU64,
+) {
+    let Ok(mut asker) = Asker::connect(at) else { return };
     for step in 0.. {
         let number = seed * 1_000_000 + step;
         let id = format!("w{writer}-{}", (step * 7 + seed) % OBJECTS);
@@ -191,11 +192,10 @@ fn write_on(
             // Too much at once: nothing was changed.
             Ok((429, _)) => *possible = vec![before],
             Ok((status, body)) => panic!("{path}: {status} {body}"),
-            Err(_) => return answers,
+            Err(_) => return,
         }
-        answers += 1;
+        answers.fetch_add(1, Relaxed);
     }
-    answers
 }
 
 #[test]
@@ -209,21 +209,25 @@ fn what_was_answered_survives_a_hundred_kills() {
     for round in 1..=KILLS {
         let at = victim.admin;
         let mut child = victim.child.take().unwrap();
-        // At another moment each time.
-        let moment = Duration::from_micros(20_000 + (round * 7_919) % 80_000);
-        answers += std::thread::scope(|scope| {
-            let writers: Vec<_> = model
-                .iter()
-                .enumerate()
-                .map(|(writer, model)| {
-                    scope.spawn(move || write_on(at, writer, round, &mut model.lock().unwrap()))
-                })
-                .collect();
-            std::thread::sleep(moment);
+        // Under way, at another moment each time.
+        let (enough, more) = (4 + round * 7 % 24, Duration::from_micros(round * 7_919 % 9_000));
+        let answered = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for (writer, model) in model.iter().enumerate() {
+                let answered = &answered;
+                scope.spawn(move || {
+                    write_on(at, writer, round, &mut model.lock().unwrap(), answered);
+                });
+            }
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while answered.load(Relaxed) < enough && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_micros(500));
+            }
+            std::thread::sleep(more);
             child.kill().unwrap();
             child.wait().unwrap();
-            writers.into_iter().map(|writer| writer.join().unwrap()).sum::<u64>()
         });
+        answers += answered.into_inner();
         victim.start(&[]);
         let found = victim.routes();
         let mut known = 0;

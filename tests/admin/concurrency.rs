@@ -47,7 +47,7 @@ fn nothing_is_lost_on_one_object() {
 
 #[test]
 fn nothing_is_lost_on_many_objects() {
-    let (gateway, mut admin) = start();
+    let gateway = Config::embedded().start();
     writers(gateway.admin, |writer, admin| {
         for number in 0..WRITES {
             let id = format!("w{writer}-{number}");
@@ -59,6 +59,7 @@ fn nothing_is_lost_on_many_objects() {
             }
         }
     });
+    let mut admin = Admin::of(&gateway);
     let list = admin.get("/routes").body;
     let list = list["list"].as_array().unwrap();
     assert_eq!(list.len(), WRITERS * WRITES / 4 * 3);

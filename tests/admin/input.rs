@@ -108,7 +108,10 @@ fn schema_errors_are_apisix_sentences() {
              \"time_window\" validation failed: ",
         ),
         (json!({"vars": [["a"]]}), "failed to validate the 'vars' expression: invalid expression"),
-        (json!({"filter_func": "no function at all"}), "failed to load 'filter_func' string: "),
+        (
+            json!({"filter_func": "function(vars) return 1 =="}),
+            "failed to load 'filter_func' string: ",
+        ),
     ] {
         let told = refused(patch.clone());
         assert!(told.starts_with(text), "{patch}: {told}");
