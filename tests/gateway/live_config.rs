@@ -164,11 +164,11 @@ fn what_cannot_be_compiled_is_refused_like_what_is_wrong() {
     ] {
         gateway.write_resources(&Resources::new().route(route.clone()).text());
         let error = until("the error", || {
-            gateway.status()["config"]["last_error"].as_str().map(str::to_owned)
+            let told = gateway.status()["config"]["last_error"].as_str().map(str::to_owned);
+            told.filter(|told| told.contains(path))
         });
         let (code, out, _) = ringgate(gateway.folder(), &["check", FILE]);
         assert_eq!(code, Some(1), "check passes what run refuses: {error}");
-        assert!(error.contains(path), "{path}: {error}");
         assert!(error.contains("resources.yaml:"), "{error}");
         assert!(out.contains("resources.yaml:"), "{out}");
         assert_eq!(gateway.get("/").text(), "a");
