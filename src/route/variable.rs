@@ -110,7 +110,7 @@ impl Variable {
             _ => match name.split_once('_') {
                 Some(("arg", arg)) => Kind::Arg(arg.as_bytes().into()),
                 Some(("http", name)) => header(name),
-                Some(("ssl", part)) => {
+                Some(("ssl", _)) => {
                     TlsVariable::of(name).map_or_else(|| Kind::Context(name.into()), Kind::Tls)
                 }
                 Some(("cookie", cookie)) => Kind::Cookie(cookie.as_bytes().into()),

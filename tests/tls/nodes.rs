@@ -101,6 +101,13 @@ fn to(node: &str, upstream: &Value) -> Resources {
     Resources::new().route(json!({"id": "r", "uri": "/*", "upstream": all}))
 }
 
+/// A gateway whose nodes have names: they are not resolved yet when it is ready.
+fn start(config: Config) -> Gateway {
+    let gateway = config.start();
+    eventually(SOON, "names are resolved", || gateway.get("/").status != 503);
+    gateway
+}
+
 fn ask(gateway: &Gateway, host: &str) -> Response {
     gateway.client().ask(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"))
 }
@@ -139,7 +146,7 @@ impl Seen {
 fn nodes_speak_https_and_http2_and_grpc() {
     let authority = Authority::new("nodes");
     let Some(nginx) = Nginx::start(&authority.issue("localhost"), None) else { return };
-    let node = format!("localhost:{}", nginx.port);
+    let node = format!("127.0.0.1:{}", nginx.port);
     for (scheme, version) in [("https", "HTTP/1.1"), ("h2", "HTTP/2.0"), ("grpcs", "HTTP/2.0")] {
         let gateway = Config::new(&to(&node, &json!({"scheme": scheme}))).start();
         for _ in 0..3 {
@@ -173,7 +180,7 @@ fn the_name_follows_pass_host() {
     ] {
         let mut upstream = upstream;
         upstream["scheme"] = json!("https");
-        let gateway = Config::new(&to(node, &upstream)).start();
+        let gateway = start(Config::new(&to(node, &upstream)));
         let seen = Seen::of(&ask(&gateway, "asked.test:1234"));
         assert_eq!((seen.name(), seen.host()), (name, host), "{upstream}");
         gateway.stop();
@@ -184,7 +191,7 @@ fn the_name_follows_pass_host() {
 fn nodes_prove_who_they_are_where_they_must() {
     let [ours, theirs] = ["ours", "theirs"].map(Authority::new);
     let Some(nginx) = Nginx::start(&ours.issue("good.test"), None) else { return };
-    let node = format!("localhost:{}", nginx.port);
+    let node = format!("127.0.0.1:{}", nginx.port);
     let checked = |ca: &Authority, host: &str| {
         json!({
             "scheme": "https", "tls": {"verify": true}, "ringgate": {"ca": ca.pair.cert},
@@ -229,7 +236,7 @@ fn the_system_s_authorities_are_believed() {
         let file = authority.file(folder.path(), "system");
         let config = Config::new(&resources).env("SSL_CERT_FILE", file.to_str().unwrap());
         let gateway = config.env("SSL_CERT_DIR", folder.path().join("none").to_str().unwrap());
-        let gateway = gateway.start();
+        let gateway = start(gateway);
         assert_eq!(ask(&gateway, "a.test").status, status, "{}", gateway.log());
         gateway.stop();
     }
@@ -239,7 +246,7 @@ fn the_system_s_authorities_are_believed() {
 fn the_gateway_shows_its_certificate() {
     let (nodes, clients) = (Authority::new("nodes"), Authority::new("clients"));
     let Some(nginx) = Nginx::start(&nodes.issue("localhost"), Some(&clients)) else { return };
-    let node = format!("localhost:{}", nginx.port);
+    let node = format!("127.0.0.1:{}", nginx.port);
     let gateway = Config::new(&to(&node, &json!({"scheme": "https"}))).start();
     assert_eq!(Seen::of(&ask(&gateway, "a.test")).client(), ("NONE", ""));
     let inline = clients.issue("inline");
@@ -265,7 +272,7 @@ fn sessions_with_nodes_are_resumed() {
     let Some(nginx) = Nginx::start(&Authority::new("nodes").issue("localhost"), None) else {
         return;
     };
-    let node = format!("localhost:{}", nginx.port);
+    let node = format!("127.0.0.1:{}", nginx.port);
     // Each request opens a connection.
     let pool = json!({"size": 1, "requests": 1});
     let upstream = json!({"scheme": "https", "keepalive_pool": pool});

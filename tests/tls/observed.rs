@@ -25,7 +25,8 @@ fn the_access_log_tells_of_the_handshake() {
     let suites = ["-ciphersuites", "TLS_AES_128_GCM_SHA256", "-tls1_3"];
     let first = [&shows[..], &suites, &["-sess_out", session]].concat();
     s_client(gateway.tls_address, Some("a.test"), &first);
-    s_client(gateway.tls_address, Some("a.test"), &["-sess_in", session]);
+    let again = [&suites[..], &["-sess_in", session]].concat();
+    s_client(gateway.tls_address, Some("a.test"), &again);
     let old = ["--tls-max", "1.2", "--ciphers", "ECDHE-ECDSA-AES256-GCM-SHA384"];
     curl(gateway.tls_address, "a.test", "/", &old);
     gateway.get("/");
