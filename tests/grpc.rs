@@ -100,7 +100,6 @@ fn to(server: &Server, plugins: &Value) -> Resources {
 }
 
 #[test]
-#[ignore = "shards do not speak HTTP/2 yet"]
 fn calls_pass() {
     let Some(python) = python() else { return };
     let server = Server::start(&python);
@@ -131,7 +130,6 @@ fn calls_pass() {
 }
 
 #[test]
-#[ignore = "shards do not speak HTTP/2 yet"]
 fn streams_outlive_the_bounds_of_requests() {
     let Some(python) = python() else { return };
     let server = Server::start(&python);
@@ -146,7 +144,6 @@ fn streams_outlive_the_bounds_of_requests() {
 }
 
 #[test]
-#[ignore = "shards do not speak HTTP/2 yet"]
 fn refusals_are_told_as_grpc_tells_them() {
     let Some(python) = python() else { return };
     let server = Server::start(&python);
@@ -183,7 +180,6 @@ fn refusals_are_told_as_grpc_tells_them() {
 }
 
 #[test]
-#[ignore = "shards do not speak HTTP/2 yet"]
 fn a_key_lets_calls_pass() {
     let Some(python) = python() else { return };
     let server = Server::start(&python);
@@ -195,7 +191,6 @@ fn a_key_lets_calls_pass() {
 }
 
 #[test]
-#[ignore = "shards do not speak HTTP/2 yet"]
 fn a_node_that_dies_ends_its_calls_with_a_status() {
     let Some(python) = python() else { return };
     let server = Server::start(&python);
@@ -223,7 +218,6 @@ fn ask(gateway: &Gateway, line: &str, fields: &str, body: &[u8]) -> Response {
 }
 
 #[test]
-#[ignore = "shards do not speak HTTP/2 yet"]
 fn browsers_call_through_grpc_web() {
     let Some(python) = python() else { return };
     let server = Server::start(&python);
@@ -265,7 +259,6 @@ service Books {
 "#;
 
 #[test]
-#[ignore = "shards do not speak HTTP/2 yet"]
 fn json_becomes_calls() {
     let Some(python) = python() else { return };
     let server = Server::start(&python);

@@ -31,6 +31,7 @@ pub struct Config {
     resources: String,
     nofile: Option<u64>,
     drain_within: Duration,
+    tls: bool,
 }
 
 impl Config {
@@ -43,7 +44,14 @@ impl Config {
             resources: resources.text(),
             nofile: None,
             drain_within: Duration::from_secs(5),
+            tls: false,
         }
+    }
+
+    /// A second listener, which terminates TLS ([`Gateway::tls_address`]).
+    pub fn tls(mut self) -> Config {
+        self.tls = true;
+        self
     }
 
     /// Sets a key of the bootstrap file.
@@ -92,6 +100,8 @@ impl Config {
 pub struct Gateway {
     /// Where clients connect.
     pub address: SocketAddr,
+    /// Where they do with TLS, if [`Config::tls`] was asked for.
+    pub tls_address: SocketAddr,
     pub admin: SocketAddr,
     pub metrics_address: SocketAddr,
     child: Child,
@@ -100,7 +110,7 @@ pub struct Gateway {
     descriptors: usize,
     drain_within: Duration,
     ended: bool,
-    _ports: [Port; 3],
+    _ports: [Port; 4],
 }
 
 impl Gateway {
@@ -118,16 +128,18 @@ impl Gateway {
 
     fn try_start(config: &Config) -> Result<Gateway, String> {
         let folder = tempfile::tempdir().unwrap();
-        let ports = [Port::free(), Port::free(), Port::free()];
-        let [address, admin, metrics_address] =
-            [0, 1, 2].map(|i: usize| SocketAddr::from(([127, 0, 0, 1], ports[i].number)));
+        let ports = [Port::free(), Port::free(), Port::free(), Port::free()];
+        let [address, admin, metrics_address, tls_address] =
+            [0, 1, 2, 3].map(|i: usize| SocketAddr::from(([127, 0, 0, 1], ports[i].number)));
         let mut bootstrap = config.bootstrap.clone();
         let engine = std::env::var("RINGGATE_TEST_ENGINE").unwrap_or_else(|_| "auto".into());
         bootstrap.entry("engine").or_insert(json!(engine));
         bootstrap.entry("error_log").or_insert(json!({"level": "debug"}));
-        bootstrap
-            .entry("listeners")
-            .or_insert(json!([{"address": address.to_string(), "protocol": "http"}]));
+        let mut listeners = vec![json!({"address": address.to_string(), "protocol": "http"})];
+        if config.tls {
+            listeners.push(json!({"address": tls_address.to_string(), "protocol": "https"}));
+        }
+        bootstrap.entry("listeners").or_insert(json!(listeners));
         bootstrap.insert("admin".into(), json!({"address": admin.to_string()}));
         bootstrap.insert("metrics".into(), json!({"address": metrics_address.to_string()}));
         bootstrap.insert("control".into(), json!("off"));
@@ -142,6 +154,7 @@ impl Gateway {
         collect(child.stdout.take().unwrap(), errors.clone());
         let mut gateway = Gateway {
             address,
+            tls_address,
             admin,
             metrics_address,
             child,
