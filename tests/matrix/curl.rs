@@ -34,25 +34,34 @@ fn curl_is_served() {
         let scheme = if down.has_tls() { "https" } else { "http" };
         let url =
             |script: &str| format!("{scheme}://{HOST}:{}/{}/{script}", address.port(), up.scheme());
-        let ran = Command::new("curl")
-            .args(flags(down))
-            .args(["-sS", "--max-time", "20", "-w", "%{stderr}%{http_code} %{http_version}\n"])
-            .args(["--resolve", &format!("{HOST}:{}:127.0.0.1", address.port())])
-            // Three on one connection: an upload, one without a body, a large answer.
-            .args(["-X", "POST", "--data-binary", &format!("@{}", file.display()), &url("echo")])
-            .args(["--next"])
-            .args(flags(down))
-            .args(["-sS", "-w", "%{stderr}%{http_code} %{http_version}\n"])
-            .args(["--resolve", &format!("{HOST}:{}:127.0.0.1", address.port())])
-            .args([&url("204"), &url("large-untold"), &url("die")])
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let told = String::from_utf8_lossy(&ran.stderr);
+        let resolve = format!("{HOST}:{}:127.0.0.1", address.port());
+        let upload = format!("@{}", file.display());
+        let run = |more: &[&str], scripts: &[&str]| {
+            let ran = Command::new("curl")
+                .args(flags(down))
+                .args(["-sS", "--max-time", "20", "--resolve", &resolve])
+                .args(["-w", "%{stderr}%{http_code} %{http_version} "])
+                .args(more)
+                .args(scripts.iter().map(|script| url(script)))
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            (String::from_utf8_lossy(&ran.stderr).into_owned(), ran.stdout)
+        };
         let version = if down.is_http2() { "2" } else { "1.1" };
-        let expected = [200, 204, 200, 502].map(|status| format!("{status} {version}\n")).concat();
-        assert_eq!(told, expected);
-        let body = &ran.stdout[..(2 * LARGE).min(ran.stdout.len())];
-        assert!(body == [pattern(LARGE), pattern(LARGE)].concat(), "a body differs");
+        let (told, body) = run(&["-X", "POST", "--data-binary", &upload], &["echo"]);
+        assert_eq!(told, format!("200 {version} "));
+        assert!(body == pattern(LARGE), "the echo differs");
+        // The last one's body is the gateway's.
+        let scripts = ["204", "large-untold", "die"];
+        let (told, body) = if down == Protocol::H2c {
+            // curl 7.88 fails over a second request with prior knowledge, before it sends it.
+            let ran = scripts.map(|script| run(&[], &[script]));
+            (ran.iter().map(|(told, _)| &**told).collect(), ran.map(|(_, body)| body).concat())
+        } else {
+            run(&[], &scripts)
+        };
+        assert_eq!(told, [204, 200, 502].map(|status| format!("{status} {version} ")).concat());
+        assert!(body.starts_with(&pattern(LARGE)), "the large body differs");
     });
 }

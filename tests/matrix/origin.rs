@@ -391,8 +391,11 @@ async fn early(mut body: Incoming, answer: Answer) -> Served {
         answer.head(403, &fields(&[("x-early", "1")]), Length::Told(5), false).await.ok()?;
     sent.data("early").await.ok()?;
     sent.end(&Fields::new()).await.ok()?;
-    sent.stop().await;
+    if body.is_http2() {
+        // Both are dropped: behind the answer goes a reset that says NO_ERROR (RFC 9113 §8.1).
+        return None;
+    }
     // In HTTP/1.1 the answer would be lost if the connection were closed with bytes unread.
-    let _ = tokio::time::timeout(Duration::from_secs(5), body.rest()).await;
-    None
+    let rest = tokio::time::timeout(Duration::from_secs(5), body.rest()).await;
+    rest.is_ok_and(|(_, whole)| whole).then_some((body, sent))
 }

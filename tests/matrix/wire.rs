@@ -331,6 +331,10 @@ impl Incoming {
         }
     }
 
+    pub fn is_http2(&self) -> bool {
+        matches!(self.kind, Source::Http2(_))
+    }
+
     /// The reader, for what follows a body that was read whole.
     pub fn into_reader(self) -> Option<Reader> {
         match self.kind {
@@ -417,14 +421,6 @@ impl Outgoing {
                 }
             }
             Sink::Http2(stream) => stream.send_reset(Reason::INTERNAL_ERROR),
-        }
-    }
-
-    /// Says in HTTP/2 that no more of the request is wanted (RFC 9113 §8.1); HTTP/1.1 closes.
-    pub async fn stop(&mut self) {
-        match &mut self.kind {
-            Sink::Http1(_) => {}
-            Sink::Http2(stream) => stream.send_reset(Reason::NO_ERROR),
         }
     }
 
