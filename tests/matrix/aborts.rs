@@ -22,7 +22,9 @@ fn an_answer_that_breaks_off_breaks_off_for_the_client() {
     every_pair(&world, async |world, down, up| {
         for script in ["die-told", "die-untold"] {
             let got = world.send(down, up, &Ask::get(script)).await;
-            assert_eq!((got.status, got.whole), (200, false), "{script}");
+            assert!(!got.whole, "{script}");
+            // A reset may overtake the head in HTTP/2, where both come at the same time.
+            assert!(got.status == 200 || got.status == 0 && down.is_http2(), "{script}");
             assert!(got.body == pattern(100_000)[..got.body.len()], "{script}");
             assert!(got.body.len() <= 50_000, "{script}");
         }

@@ -1,7 +1,7 @@
 //! Every kind of body, both ways.
 
 use crate::origin::{FLOOD, LARGE, PIECE, eventually, pattern};
-use crate::wire::{Call, Length, Protocol, value, within};
+use crate::wire::{Call, value, within};
 use crate::world::{Ask, Begun, Got, World, every_pair, listed};
 
 /// What a stalled flood may have filled: buffers of two kernels' sockets, windows, the gateway's.
@@ -279,8 +279,6 @@ fn a_node_that_does_not_read_stops_its_client() {
 #[test]
 fn a_connection_serves_on_behind_every_kind_of_answer() {
     let world = World::plain();
-    let length = |length: usize| Length::Told(length);
-    assert_eq!(length(1), Length::Told(1));
     // The pools of connections to nodes are what lives on here: whatever one request leaves
     // behind, the next one's answer is its own.
     every_pair(&world, async |world, down, up| {
@@ -301,5 +299,4 @@ fn a_connection_serves_on_behind_every_kind_of_answer() {
             }
         }
     });
-    let _ = Protocol::ALL;
 }

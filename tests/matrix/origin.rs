@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -19,9 +19,11 @@ pub const FLOOD: usize = 64 * 1024 * 1024;
 /// Pieces of large bodies.
 pub const PIECE: usize = 64 * 1024;
 
-/// Bytes that differ from place to place.
+/// Bytes that differ from place to place; at most [`LARGE`].
 pub fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at / 7 + at % 251) as u8).collect()
+    static BYTES: LazyLock<Vec<u8>> =
+        LazyLock::new(|| (0..LARGE).map(|at| (at / 7 + at % 251) as u8).collect());
+    BYTES[..length].to_vec()
 }
 
 /// A request as it came.
@@ -290,7 +292,8 @@ impl Node {
                 sent.end(&trailers).await.ok()?;
                 return Some((body, sent));
             }
-            "grpc-echo" => {
+            // What the last segment of a call's path is.
+            "Echo" => {
                 let list = fields(&[("content-type", "application/grpc+proto")]);
                 let mut sent = answer.head(200, &list, Length::Untold, false).await.ok()?;
                 sent.data(bytes).await.ok()?;

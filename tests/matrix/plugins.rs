@@ -213,14 +213,9 @@ fn grpc_plugins_translate() {
     let transcode = json!({"grpc-transcode": {
         "proto_id": "1", "service": "test.Notes", "method": "Echo",
     }});
-    // The origin's scripts are named by the path's end.
-    let rewrite = json!({"uri": "/grpc-echo"});
     let more = [
         Plugins { name: "web", plugins: json!({"grpc-web": {}}) },
-        Plugins {
-            name: "json",
-            plugins: json!({"grpc-transcode": transcode["grpc-transcode"], "proxy-rewrite": rewrite}),
-        },
+        Plugins { name: "json", plugins: transcode },
     ];
     let world = World::start(&more, |_, resources| {
         Config::new(&resources.with("protos", json!({"id": "1", "content": PROTO}))).tls()
@@ -232,7 +227,7 @@ fn grpc_plugins_translate() {
         expected.push(0x80);
         expected.extend((trailers.len() as u32).to_be_bytes());
         expected.extend(trailers.bytes());
-        let ask = Ask::post("web/grpc-echo", framed(NOTE));
+        let ask = Ask::post("web/test.Notes/Echo", framed(NOTE));
         let got = world
             .send(down, up, &ask.clone().field("content-type", "application/grpc-web+proto"))
             .await;
@@ -248,7 +243,7 @@ fn grpc_plugins_translate() {
             world.send(down, up, &text.field("content-type", "application/grpc-web-text")).await;
         let decoded: Vec<u8> = decode_pieces(&got.text());
         assert_eq!(decoded, expected);
-        let preflight = world.send(down, up, &Ask::new("OPTIONS", "web/grpc-echo")).await;
+        let preflight = world.send(down, up, &Ask::new("OPTIONS", "web/test.Notes/Echo")).await;
         assert_eq!((preflight.status, preflight.whole), (204, true));
 
         let ask = Ask::post("json/any", "{\"text\":\"hi\"}");
