@@ -389,6 +389,97 @@ fn browsers_call_through_grpc_web() {
     gateway.stop();
 }
 
+/// What protoc makes a descriptor set of.
+const PLAIN_BOOKS: &str = r#"
+syntax = "proto3";
+package test;
+import "google/protobuf/empty.proto";
+message Book { string name = 1; int64 number = 2; bool lent = 3; }
+message Detail { string reason = 1; }
+service Books {
+  rpc Get (Book) returns (Book);
+  rpc Slow (google.protobuf.Empty) returns (Book);
+  rpc Refuse (google.protobuf.Empty) returns (Book);
+}
+"#;
+
+/// The descriptor set of [`PLAIN_BOOKS`], as protoc writes it, in Base64.
+fn descriptor_set(python: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("books.proto"), PLAIN_BOOKS).unwrap();
+    let protoc = Command::new(python)
+        .current_dir(folder.path())
+        .args(["-m", "grpc_tools.protoc", "-I.", "--include_imports"])
+        .args(["--descriptor_set_out=books.pb", "books.proto"])
+        .status();
+    assert!(protoc.unwrap().success(), "{python} -m grpc_tools.protoc");
+    let set = std::fs::read(folder.path().join("books.pb")).unwrap();
+    base64::Engine::encode(&base64::engine::general_purpose::STANDARD, set)
+}
+
+#[test]
+fn json_becomes_calls_of_a_descriptor_set_over_http1_and_http2() {
+    let Some(python) = python() else { return };
+    let server = Server::start(&python);
+    let set = json!({"id": "set", "content": descriptor_set(&python)});
+    let mut resources = Resources::new().with("protos", set);
+    for (id, method, more) in [
+        ("get", "Get", json!({})),
+        ("texts", "Get", json!({"pb_option": ["int64_as_string", "no_default_values"]})),
+        ("slow", "Slow", json!({"deadline": 300})),
+        ("refuse", "Refuse", json!({})),
+        ("shown", "Refuse", json!({"show_status_in_body": true})),
+        (
+            "typed",
+            "Refuse",
+            json!({"show_status_in_body": true, "status_detail_type": "test.Detail"}),
+        ),
+    ] {
+        let mut plugin = json!({"proto_id": "set", "service": "test.Books", "method": method});
+        plugin.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        resources = resources.route(json!({
+            "id": id, "uri": format!("/{id}"), "plugins": {"grpc-transcode": plugin},
+            "upstream": calls(&[server.address]),
+        }));
+    }
+    let gateway = Config::new(&resources).start();
+    let body = "{\"name\":\"x\",\"ignored\":1}";
+    let posted = ["-H", "content-type: application/json", "-d", body];
+    let book = "{\"name\":\"the book x\",\"number\":9007199254740993,\"lent\":false}";
+    let texts = "{\"name\":\"the book x\",\"number\":\"#9007199254740993\"}";
+    let typed = "{\"error\":{\"code\":9,\"message\":\"no more\",\
+                 \"details\":[{\"reason\":\"sold out\"}]}}";
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        for (path, more, status, expected) in [
+            ("get?name=x", &[][..], "200", book),
+            ("get", &posted, "200", book),
+            ("get", &["-d", "name=x"], "200", book),
+            ("texts?name=x", &[], "200", texts),
+            ("get", &["-H", "content-type: application/json", "-d", "{"], "400", ""),
+            ("get?number=much", &[], "400", ""),
+            ("get", &[], "404", ""),
+            ("slow", &[], "504", ""),
+            ("refuse", &[], "400", ""),
+            ("shown", &[], "400", "\"message\":\"no more\""),
+            ("typed", &[], "400", typed),
+        ] {
+            let started = Instant::now();
+            let url = format!("http://{}/{path}", gateway.address);
+            let told = curl(&[&[version, &url], more].concat());
+            let line = format!("HTTP/{} {status}", if version.contains('2') { "2" } else { "1.1" });
+            assert!(told.starts_with(&line), "{path} {more:?}: {told}");
+            assert!(told.contains(expected), "{path} {more:?}: {told}");
+            assert!(started.elapsed() < Duration::from_secs(4), "{path}");
+            if path == "refuse" {
+                let lower = told.to_ascii_lowercase();
+                assert!(lower.contains("grpc-status: 9\r\n"), "{told}");
+                assert!(lower.contains("grpc-message: no more\r\n"), "{told}");
+            }
+        }
+    }
+    gateway.stop();
+}
+
 const BOOKS: &str = r#"
 syntax = "proto3";
 package test;

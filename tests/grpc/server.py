@@ -138,6 +138,23 @@ def list_books(request, context):
         context.abort(grpc.StatusCode.DATA_LOSS, "pages are missing")
 
 
+def slow_book(request, context):
+    time.sleep(5)
+    return book(b"late", 1)
+
+
+def text(field, value):
+    return bytes([field << 3 | 2]) + varint(len(value)) + value
+
+
+def refuse_book(request, context):
+    """Ends with a google.rpc.Status that has a test.Detail in it."""
+    detail = text(1, b"type.test/test.Detail") + text(2, text(1, b"sold out"))
+    status = b"\x08\x09" + text(2, b"no more") + text(3, detail)
+    context.set_trailing_metadata((("grpc-status-details-bin", status),))
+    context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no more")
+
+
 HEALTH = {b"": 1, b"test.Calls": 1, b"test.Down": 2}
 
 
@@ -171,6 +188,8 @@ METHODS = {
     "test.Books": {
         "Get": UNARY(get_book),
         "List": grpc.unary_stream_rpc_method_handler(list_books),
+        "Slow": UNARY(slow_book),
+        "Refuse": UNARY(refuse_book),
     },
     "grpc.health.v1.Health": {"Check": UNARY(check)},
 }
