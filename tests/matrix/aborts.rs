@@ -75,11 +75,8 @@ fn a_client_that_leaves_before_its_answer_is_told_to_the_node() {
 fn a_client_that_leaves_within_its_answer_is_told_to_the_node() {
     let world = World::plain();
     every_pair(&world, async |world, down, up| {
-        let begun = world.begin(down, up, &Ask::get("begin")).await;
-        let Begun { id, .. } = &begun;
-        let id = id.clone();
-        // The answer's head and its first piece.
-        let mut begun = begun;
+        let mut begun = world.begin(down, up, &Ask::get("begin")).await;
+        let id = begun.id.clone();
         let head = within(5, "a head", begun.call.answer.head()).await.unwrap();
         assert_eq!(head.status, 200);
         begun.leave(down).await;

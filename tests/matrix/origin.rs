@@ -262,8 +262,9 @@ impl Node {
             }
             "begin" => {
                 let mut sent = answer.head(200, &none, Length::Untold, false).await.ok()?;
-                sent.data(pattern(1000)).await.ok()?;
-                tokio::select! { () = body.gone() => {}, () = sent.gone() => {} }
+                if sent.data(pattern(1000)).await.is_ok() {
+                    tokio::select! { () = body.gone() => {}, () = sent.gone() => {} }
+                }
                 self.left(id);
                 return None;
             }

@@ -359,6 +359,10 @@ impl Outgoing {
     /// Sends a piece; waits until there is room for it.
     pub async fn data(&mut self, piece: impl Into<Bytes>) -> io::Result<()> {
         let mut piece = piece.into();
+        if piece.is_empty() {
+            // An empty chunk would be the end.
+            return Ok(());
+        }
         match &mut self.kind {
             Sink::Http1(None) => Err(ended("before a piece was sent")),
             Sink::Http1(Some(writer)) if self.length == Length::Untold => {
