@@ -532,16 +532,38 @@ fn json_becomes_calls() {
 #[test]
 fn nodes_are_asked_for_their_health() {
     let Some(python) = python() else { return };
-    let (well, ill) = (Server::start(&python), Server::start(&python));
-    let mut upstream = upstream(&[well.address, ill.address]);
-    upstream["checks"] = json!({"active": {
-        "type": "grpc", "healthy": {"interval": 1, "successes": 1},
-        "unhealthy": {"interval": 1, "http_failures": 1},
-    }});
-    let resources = Resources::new().route(json!({"id": "r", "uri": "/*", "upstream": upstream}));
-    let gateway = Config::new(&resources).start();
-    // Straight to the node: it says of itself that it is not serving.
-    case(&python, ill.address, "set_down", &[]);
-    eventually(SOON, "the node is taken out", || gateway.log().contains(&ill.address.to_string()));
-    gateway.stop();
+    for tls in [false, true] {
+        let (well, ill) = (Server::start(&python), Server::start(&python));
+        let addresses =
+            [&well, &ill].map(|server| if tls { server.tls_address } else { server.address });
+        let mut upstream = upstream(&addresses);
+        if tls {
+            // Both are met under one name, and have a certificate each.
+            upstream["scheme"] = json!("grpcs");
+            upstream["tls"] = json!({"verify": true});
+            upstream["ringgate"] = json!({"ca": well.pem()[0].clone() + &ill.pem()[0]});
+            upstream["pass_host"] = json!("rewrite");
+            upstream["upstream_host"] = json!("a.test");
+        }
+        upstream["checks"] = json!({"active": {
+            "type": "grpc", "healthy": {"interval": 1, "successes": 1},
+            "unhealthy": {"interval": 1, "http_failures": 1, "tcp_failures": 1},
+        }});
+        let route = json!({"id": "r", "uri": "/*", "upstream": upstream});
+        let gateway = Config::new(&Resources::new().route(route)).start();
+        // Both are asked a few times, and none is taken out.
+        std::thread::sleep(Duration::from_secs(3));
+        assert!(!gateway.log().contains("-> Unhealthy"), "TLS: {tls}: {}", gateway.log());
+        // Straight to the node: it says of itself that it is not serving.
+        case(&python, ill.address, "set_down", &[]);
+        let taken_out = || {
+            let log = gateway.log();
+            let mut lines = log.lines().filter(|line| line.contains("-> Unhealthy"));
+            lines.any(|line| line.contains(&addresses[1].to_string()))
+        };
+        eventually(SOON, "the node is taken out", taken_out);
+        let spared = format!("{}", addresses[0]);
+        assert!(!gateway.log().lines().any(|l| l.contains("-> Unhealthy") && l.contains(&spared)));
+        gateway.stop();
+    }
 }
