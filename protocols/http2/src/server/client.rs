@@ -46,7 +46,7 @@ impl Client {
     fn sent(&self, result: Result<(), Stop>) -> Result<(), Fault> {
         match result {
             Ok(()) => {
-                if self.stream.raw.get() {
+                if self.stream.pauses.get() {
                     self.stream.last_sent.set(Some(Instant::now()));
                 }
                 Ok(())
@@ -97,6 +97,9 @@ impl Respond for Client {
         let sent = self.stream.respond.borrow_mut().send_response(response, end);
         let send = sent.map_err(|error| fault::of_client_body(&error))?;
         self.stream.raw.set(switches);
+        if switches {
+            self.stream.pauses.set(true);
+        }
         let monitor = self.stream.shared.monitor.clone();
         self.outgoing = Some(Outgoing::new(send, monitor, priority, length, end));
         Ok(())

@@ -351,6 +351,7 @@ impl ServerConnection {
                 expects: Cell::new(parsed.is_some_and(|parsed| parsed.expects_continue)),
                 answered: Cell::new(false),
                 raw: Cell::new(false),
+                pauses: Cell::new(false),
                 last_sent: Cell::new(None),
             })
         };

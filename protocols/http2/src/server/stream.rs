@@ -79,6 +79,8 @@ pub(super) struct Stream {
     pub(super) answered: Cell<bool>,
     /// The tunnel is open: bytes in both directions.
     pub(super) raw: Cell<bool>,
-    /// When raw bytes were last sent.
+    /// Both directions are streams, which may pause: a tunnel's, or those of a call.
+    pub(super) pauses: Cell<bool>,
+    /// When bytes of such a stream were last sent.
     pub(super) last_sent: Cell<Option<Instant>>,
 }
