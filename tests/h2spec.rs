@@ -6,14 +6,14 @@
 
 mod support;
 
-#[path = "h2/mod.rs"]
-mod h2;
 #[path = "h2spec/frames.rs"]
 mod frames;
 #[path = "h2spec/generic.rs"]
 mod generic;
 #[path = "h2spec/generic_hpack.rs"]
 mod generic_hpack;
+#[path = "h2/mod.rs"]
+mod h2;
 #[path = "h2spec/hpack.rs"]
 mod hpack;
 #[path = "h2spec/messages.rs"]

@@ -1,14 +1,14 @@
 //! What no HPACK decoder may take (RFC 7541).
 
 use crate::h2::hpack;
-use crate::h2::raw::{code, flag, kind};
-use crate::spec::{Outcome, Spec, block, cases};
+use crate::h2::raw::{flag, kind};
+use crate::spec::{NOT_DECODED, Outcome, Spec, block, cases};
 
 /// A header block that cannot be decoded.
 fn refused(s: &mut Spec, block: Vec<u8>) -> Outcome {
     s.greet();
     s.say(kind::HEADERS, flag::END_STREAM | flag::END_HEADERS, 1, block);
-    s.connection_error(&[code::COMPRESSION_ERROR])
+    s.connection_error(NOT_DECODED)
 }
 
 /// A GET with `x: ` and a Huffman-coded value.

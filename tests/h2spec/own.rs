@@ -1,8 +1,8 @@
 //! What the public suite does not ask for, and RFC 9113 does.
 
+use crate::h2::fields;
 use crate::h2::hpack::{self, Indexing, Name};
 use crate::h2::raw::{RawFrame, code, flag, kind};
-use crate::h2::fields;
 use crate::spec::{Outcome, Spec, block, cases, data, get, head, post};
 
 const ENDS: u8 = flag::END_STREAM | flag::END_HEADERS;

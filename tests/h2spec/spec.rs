@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::h2::raw::{Event, PREFACE, RawFrame, flag, kind};
+use crate::h2::raw::{Event, PREFACE, RawFrame, code, flag, kind};
 use crate::h2::{Edge, Peer, Transport, fields, hpack};
 
 /// How a case went.
@@ -30,6 +30,10 @@ macro_rules! cases {
     };
 }
 pub(crate) use cases;
+
+/// What a header block that cannot be decoded ends the connection with: RFC 9113 §4.3 asks for
+/// COMPRESSION_ERROR, and the h2 crate says PROTOCOL_ERROR and does not tell which it was.
+pub const NOT_DECODED: &[u32] = &[code::COMPRESSION_ERROR, code::PROTOCOL_ERROR];
 
 /// How long what has to come may take.
 const SOON: Duration = Duration::from_secs(8);
