@@ -1,0 +1,67 @@
+//! What others notice of an attack: a client that goes on asking, and the memory that is used.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::h2::{Edge, Peer, Transport};
+
+/// The longest that an answer to others may take, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What an attack may add to the memory in use, and leave there for the next.
+const GROWTH: u64 = 48 << 20;
+
+/// Runs `attack` on a connection of its own while another client asks for `/`: each answer comes
+/// in time, and memory stays within its bound, while it runs and behind it.
+#[track_caller]
+pub(crate) fn attack<T>(
+    edge: &Edge,
+    transport: Transport,
+    name: &str,
+    settings: &[(u16, u32)],
+    attack: impl FnOnce(&mut Peer) -> T,
+) -> T {
+    let mut other = edge.open(transport);
+    ask(&mut other, 1);
+    let before = edge.gateway.resident();
+    let over = AtomicBool::new(false);
+    let (result, slowest, most) = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let (mut stream, mut slowest, mut most) = (3, Duration::ZERO, 0);
+            while !over.load(Ordering::Relaxed) {
+                slowest = slowest.max(ask(&mut other, stream));
+                most = most.max(edge.gateway.resident());
+                stream += 2;
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            (slowest.max(ask(&mut other, stream)), most)
+        });
+        let over = OnDrop(&over);
+        let mut peer = edge.open_with(transport, settings);
+        let result = attack(&mut peer);
+        drop(over);
+        let (slowest, most) = watching.join().expect("the bystander is served");
+        (result, slowest, most)
+    });
+    let growth = most.max(edge.gateway.resident()).saturating_sub(before);
+    println!("{name}: others waited {slowest:?}, memory grew by {} KiB", growth >> 10);
+    assert!(slowest < PATIENCE, "{name}: others waited {slowest:?}");
+    assert!(growth < GROWTH, "{name}: memory grew by {} KiB", growth >> 10);
+    result
+}
+
+/// Sets a flag when dropped, so that a test that fails ends too.
+struct OnDrop<'f>(&'f AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn ask(peer: &mut Peer, stream: u32) -> Duration {
+    let begun = Instant::now();
+    peer.get(stream, "/");
+    let answer = peer.answer(stream);
+    assert_eq!((answer.status, answer.reset), (200, None));
+    begun.elapsed()
+}
