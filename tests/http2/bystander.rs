@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::h2::raw::code;
 use crate::h2::{Edge, Peer, Transport};
+use crate::support::{SOON, eventually};
 
 /// The longest that an answer to others may take, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// What an attack may add to the memory in use, and leave there for the next.
 const GROWTH: u64 = 48 << 20;
 
@@ -64,4 +66,18 @@ fn ask(peer: &mut Peer, stream: u32) -> Duration {
     let answer = peer.answer(stream);
     assert_eq!((answer.status, answer.reset), (200, None));
     begun.elapsed()
+}
+
+/// That the connection was ended for what it did, which the log tells and the metrics count. The
+/// h2 crate has bounds of its own, which may be passed first.
+#[track_caller]
+pub(crate) fn ended(edge: &Edge, peer: &mut Peer, words: &str, before: u64) {
+    assert_eq!(peer.goodbye(), Some(code::ENHANCE_YOUR_CALM), "{words}");
+    eventually(SOON, words, || edge.gateway.faults("excessive") == before + 1);
+    let (ours, theirs) = (format!("excessive: {words} (client "), "excessive load generating");
+    eventually(SOON, words, || {
+        let log = edge.gateway.log();
+        let last = log.lines().rev().find(|line| line.contains(" excessive: "));
+        last.is_some_and(|line| line.contains(&ours) || line.contains(theirs))
+    });
 }

@@ -127,8 +127,7 @@ fn a_drain_lets_streams_end_and_takes_no_more() {
 fn streams_that_never_end_are_cut_at_the_shutdown_timeout() {
     let gate = Arc::new(AtomicBool::new(false));
     let origin = origin(&gate);
-    let mut edge =
-        Edge::with(routes_to(origin.address), |config| config.timeout("shutdown", "1s"));
+    let mut edge = Edge::with(routes_to(origin.address), |config| config.timeout("shutdown", "1s"));
     let mut peer = edge.open(Transport::Tls);
     peer.get(1, "/slow");
     assert!(peer.next_of(kind::DATA).is_some());

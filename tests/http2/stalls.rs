@@ -15,7 +15,8 @@ const STREAMS: u32 = 100;
 fn origin() -> Origin {
     Origin::answering(|request| match request.head.target() {
         "/big" => {
-            let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {BIG}\r\n\r\n").into_bytes();
+            let mut answer =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {BIG}\r\n\r\n").into_bytes();
             answer.resize(answer.len() + BIG, b'x');
             answer
         }

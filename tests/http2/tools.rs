@@ -59,8 +59,7 @@ fn h2load_has_all_its_answers() {
 fn nghttp_sees_one_connection() {
     let origin = Origin::hello();
     let edge = Edge::start(routes_to(origin.address));
-    let (first, second) =
-        (url(&edge, Transport::Clear, "/a"), url(&edge, Transport::Clear, "/b"));
+    let (first, second) = (url(&edge, Transport::Clear, "/a"), url(&edge, Transport::Clear, "/b"));
     let Some(said) = output("nghttp", &["-n", "-v", "-H", "priority: u=1", &first, &second]) else {
         return;
     };

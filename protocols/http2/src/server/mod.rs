@@ -246,7 +246,7 @@ impl ServerConnection {
         }
         if let Some(kind) = self.wire.send_error() {
             let error = io::Error::from(kind);
-            return Poll::Ready(Event::Over(Err(fault::of_client_io(&error))));
+            return Poll::Ready(Event::Over(self.judge(fault::of_client_io(&error))));
         }
         match self.patience() + COARSE < within {
             true => Poll::Ready(Event::Rearm),
@@ -278,12 +278,21 @@ impl ServerConnection {
                 Poll::Ready(ended) => {
                     let result = match (self.ending.take(), ended) {
                         (Some(fault), _) => Err(fault),
-                        (None, Some(Err(error))) => Err(fault::of_client(&error)),
+                        (None, Some(Err(error))) => self.judge(fault::of_client(&error)),
                         (None, _) => Ok(()),
                     };
                     Poll::Ready(Event::Over(result))
                 }
             };
+        }
+    }
+
+    /// A client that has all its answers may leave as it likes: whatever of ours it does not take
+    /// then, an acknowledgement for one, is none that it misses.
+    fn judge(&self, fault: Fault) -> Result<(), Fault> {
+        match fault.code {
+            Code::ClientGone if self.shared.streams() == 0 => Ok(()),
+            _ => Err(fault),
         }
     }
 
