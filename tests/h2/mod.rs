@@ -92,7 +92,7 @@ impl Edge {
             Transport::Clear => Box::new(stream),
             Transport::Tls => Box::new(self.secure(stream, b"h2")),
         };
-        Peer { raw: RawClient::over(stream), socket }
+        Peer { raw: RawClient::over(stream), socket, transport }
     }
 
     /// TLS over a connection, with what is to be spoken.
@@ -139,6 +139,7 @@ impl<S: Read + Write + Send> Duplex for S {}
 pub struct Peer {
     raw: RawClient<Box<dyn Duplex>>,
     socket: TcpStream,
+    transport: Transport,
 }
 
 impl Deref for Peer {
@@ -159,6 +160,10 @@ impl Peer {
     /// Bounds the wait for what comes.
     pub fn patience(&self, time: Duration) {
         self.socket.set_read_timeout(Some(time)).unwrap();
+    }
+
+    pub fn transport(&self) -> Transport {
+        self.transport
     }
 
     pub fn socket(&self) -> &TcpStream {

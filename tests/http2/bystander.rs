@@ -7,8 +7,9 @@ use crate::h2::raw::code;
 use crate::h2::{Edge, Peer, Transport};
 use crate::support::{SOON, eventually};
 
-/// The longest that an answer to others may take, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest that an answer to others may take, and how many times as long as the slowest of
+/// some before the attack: machines that run tests are busy.
+const PATIENCE: (Duration, u32) = (Duration::from_secs(1), 20);
 /// What an attack may add to the memory in use, and leave there for the next.
 const GROWTH: u64 = 48 << 20;
 
@@ -23,12 +24,12 @@ pub(crate) fn attack<T>(
     attack: impl FnOnce(&mut Peer) -> T,
 ) -> T {
     let mut other = edge.open(transport);
-    ask(&mut other, 1);
-    let before = edge.gateway.resident();
+    let calm = (0..10).map(|i| ask(&mut other, 2 * i + 1)).max().unwrap();
+    let (before, starved) = (edge.gateway.resident(), run_delay(edge));
     let over = AtomicBool::new(false);
     let (result, slowest, most) = std::thread::scope(|scope| {
         let watching = scope.spawn(|| {
-            let (mut stream, mut slowest, mut most) = (3, Duration::ZERO, 0);
+            let (mut stream, mut slowest, mut most) = (101, Duration::ZERO, 0);
             while !over.load(Ordering::Relaxed) {
                 slowest = slowest.max(ask(&mut other, stream));
                 most = most.max(edge.gateway.resident());
@@ -45,10 +46,26 @@ pub(crate) fn attack<T>(
         (result, slowest, most)
     });
     let growth = most.max(edge.gateway.resident()).saturating_sub(before);
-    println!("{name}: others waited {slowest:?}, memory grew by {} KiB", growth >> 10);
-    assert!(slowest < PATIENCE, "{name}: others waited {slowest:?}");
+    // What the machine had no processor for is not the attack's.
+    let starved = run_delay(edge).saturating_sub(starved);
+    let told = format!("{name}: others waited {slowest:?}, {calm:?} before, {starved:?} of them");
+    println!("{told} for a processor; memory grew by {} KiB", growth >> 10);
+    assert!(slowest < PATIENCE.0 + calm * PATIENCE.1 + starved, "{told}");
     assert!(growth < GROWTH, "{name}: memory grew by {} KiB", growth >> 10);
     result
+}
+
+/// How long shards were ready to run and had no processor (`schedstat`).
+fn run_delay(edge: &Edge) -> Duration {
+    let tasks = format!("/proc/{}/task", edge.gateway.pid());
+    let tasks = std::fs::read_dir(tasks).unwrap().filter_map(|task| Some(task.ok()?.path()));
+    let waited = tasks.filter_map(|task| {
+        let name = std::fs::read_to_string(task.join("comm")).ok()?;
+        let stat = std::fs::read_to_string(task.join("schedstat")).ok()?;
+        let waited: u64 = stat.split(' ').nth(1)?.parse().ok()?;
+        name.starts_with("shard-").then_some(waited)
+    });
+    Duration::from_nanos(waited.sum())
 }
 
 /// Sets a flag when dropped, so that a test that fails ends too.
@@ -72,7 +89,11 @@ fn ask(peer: &mut Peer, stream: u32) -> Duration {
 /// h2 crate has bounds of its own, which may be passed first.
 #[track_caller]
 pub(crate) fn ended(edge: &Edge, peer: &mut Peer, words: &str, before: u64) {
-    assert_eq!(peer.goodbye(), Some(code::ENHANCE_YOUR_CALM), "{words}");
+    match peer.goodbye() {
+        // A TLS client that cannot write any more does not read either.
+        None if peer.transport() == Transport::Tls => {}
+        goodbye => assert_eq!(goodbye, Some(code::ENHANCE_YOUR_CALM), "{words}"),
+    }
     eventually(SOON, words, || edge.gateway.faults("excessive") == before + 1);
     let (ours, theirs) = (format!("excessive: {words} (client "), "excessive load generating");
     eventually(SOON, words, || {

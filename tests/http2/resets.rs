@@ -69,6 +69,7 @@ fn a_burst_of_resets_ends_the_connection_and_never_reaches_the_node() {
 fn paced_resets_end_the_connection_at_the_limit() {
     let origin = origin();
     let edge = Edge::start(routes_to(origin.address));
+    let begun = Instant::now();
     let resets = attack(&edge, Transport::Clear, "paced resets", &[], |peer| {
         for i in 0..RESETS * 2 {
             let (stream, seen) = (2 * i as u32 + 1, origin.connections());
@@ -90,7 +91,9 @@ fn paced_resets_end_the_connection_at_the_limit() {
         }
         panic!("{} resets are too few", RESETS * 2);
     });
-    assert!((RESETS..RESETS + 20).contains(&resets), "{resets}");
+    // A few more come in again each second.
+    let most = RESETS + 20 + begun.elapsed().as_secs() * RESETS.div_ceil(30);
+    assert!((RESETS..most).contains(&resets), "{resets} of {RESETS} to {most}");
     assert_eq!(edge.gateway.faults("excessive"), 1);
 }
 
@@ -160,7 +163,7 @@ fn resets_that_a_client_provokes_count_like_its_own() {
             }
             provoked
         });
-        assert!((RESETS / 2..RESETS + 20).contains(&provoked), "{what}: {provoked}");
+        assert!((RESETS / 2..RESETS * 2).contains(&provoked), "{what}: {provoked}");
         eventually(SOON, what, || edge.gateway.faults("excessive") == before + 1);
     }
     let line = "excessive: too many requests that are reset for their errors (client ";

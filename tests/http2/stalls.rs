@@ -108,7 +108,7 @@ fn a_client_that_reads_nothing_is_left() {
         let begun = Instant::now();
         attack(&edge, transport, "a client that reads nothing", &settings, |peer| {
             peer.window(0, 1 << 30);
-            for i in 0..8 {
+            for i in 0..16 {
                 peer.get(2 * i + 1, "/big");
             }
             eventually(SOON, "the connection is left", || {
