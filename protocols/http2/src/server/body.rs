@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use h2::RecvStream;
+use h2::{Reason, RecvStream};
 use http::{Response, StatusCode};
 use ringgate_core::{BodyLength, Code, Fault, Frame, Receive};
 use ringgate_io::Deadline;
@@ -62,6 +62,13 @@ impl Body {
     fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Result<Frame, Fault>> {
         let most = self.stream.shared.settings.limits.header_count;
         let polled = incoming::poll_frame(&mut self.recv.borrow_mut(), cx, most);
+        if let Poll::Ready(Ok(Frame::Trailers(_) | Frame::End)) = &polled
+            && self.stream.shared.monitor.is_malformed(self.stream.id)
+        {
+            self.stream.respond.borrow_mut().send_reset(Reason::PROTOCOL_ERROR);
+            let detail = "a pseudo-header field in trailers";
+            return Poll::Ready(Err(Fault::bad_request(detail).on_stream()));
+        }
         polled.map_err(|error| match error {
             incoming::Error::H2(error) => fault::of_client_body(&error),
             incoming::Error::Trailers(code) => Fault::new(code, "trailers").on_stream(),

@@ -67,6 +67,7 @@ impl Drop for Entered {
 /// One per exchange.
 pub(super) struct Stream {
     pub(super) shared: Entered,
+    pub(super) id: u32,
     pub(super) respond: RefCell<SendResponse<Payload>>,
     pub(super) priority: Priority,
     /// The request is a HEAD.
