@@ -96,7 +96,7 @@ async fn status_needs_the_key_and_the_others_do_not() {
     }
     assert_eq!(get_with(address, "/ringgate/health", "").await.0, 200);
     assert_eq!(get_with(address, "/ringgate/ready", "").await.0, 200);
-    let (status, body) = get_with(address, "/apisix/admin/routes", &header).await;
+    let (status, body) = get_with(address, "/apisix/nothing", &header).await;
     assert_eq!((status, body.as_str()), (404, r#"{"error_msg":"not found"}"#));
     let posted = "POST /ringgate/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     assert!(raw(address, posted).await.starts_with("HTTP/1.1 405"));

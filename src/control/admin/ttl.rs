@@ -77,6 +77,10 @@ impl Expiries {
     pub async fn set(&self, key: &Key, modified: u64, ttl: Option<Duration>) -> Result<(), String> {
         {
             let mut table = self.table();
+            // Of two writes at once, the later one counts, whichever comes here first.
+            if table.get(key).is_some_and(|known| known.modified > modified) {
+                return Ok(());
+            }
             match ttl {
                 None if table.remove(key).is_none() => return Ok(()),
                 None => {}
@@ -209,6 +213,7 @@ mod tests {
             expiries.set(&key("routes/2"), 6, Some(second)).await.unwrap();
             expiries.set(&key("routes/2"), 7, None).await.unwrap();
             expiries.set(&key("routes/3"), 8, None).await.unwrap();
+            expiries.set(&key("routes/1"), 4, None).await.unwrap();
         }
         let expiries = Expiries::load(Some(folder.path()));
         let table = expiries.table();
