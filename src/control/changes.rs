@@ -50,7 +50,7 @@ pub(super) struct Explained {
 const GROUP: usize = 64;
 /// Changes of others that wait.
 const PUSHES: usize = 1024;
-/// How long a write that somebody else was before waits for what they wrote.
+/// How long a write that somebody else was before waits for what they wrote, at most.
 const AGAIN: Duration = Duration::from_millis(20);
 
 impl Changes {
@@ -78,6 +78,7 @@ impl Changes {
             queue,
             explained,
             again: Vec::new(),
+            due: tokio::time::Instant::now(),
             ended,
             state,
         };
@@ -103,6 +104,8 @@ struct Thread {
     explained: Explained,
     /// Writes that are to be tried again.
     again: Vec<Job>,
+    /// When.
+    due: tokio::time::Instant,
     ended: oneshot::Receiver<()>,
     state: Arc<Mutex<ConfigState>>,
 }
@@ -116,9 +119,16 @@ impl Thread {
             let done = catch_unwind(AssertUnwindSafe(|| match change {
                 Change::Reload => reload(configuration),
                 Change::Resolved(update) => configuration.resolved(update),
-                Change::Pushed(push) => configuration.pushed(push),
+                Change::Pushed(push) => {
+                    configuration.pushed(push);
+                    // What the writes wait for may have been this.
+                    self.due = tokio::time::Instant::now();
+                }
                 Change::Explain(asked) => asked.answer(|q| configuration.explain(q, trusted)),
-                Change::Write(jobs) => self.again = configuration.write(jobs),
+                Change::Write(jobs) => {
+                    self.again = configuration.write(jobs);
+                    self.due = tokio::time::Instant::now() + AGAIN;
+                }
             }));
             if let Err(panic) = done {
                 error_log::error("control", "change panicked", format_args!("{}", said(&*panic)));
@@ -139,7 +149,7 @@ impl Thread {
             Some(push) = self.pushes.recv() => Some(Change::Pushed(push)),
             Some(update) = self.resolved.recv() => Some(Change::Resolved(update)),
             Some(asked) = self.explained.asked.recv() => Some(Change::Explain(asked)),
-            () = tokio::time::sleep(AGAIN), if waits => {
+            () = tokio::time::sleep_until(self.due), if waits => {
                 Some(Change::Write(std::mem::take(&mut self.again)))
             }
             _ = self.queue.recv_many(&mut jobs, GROUP), if !waits => Some(Change::Write(jobs)),

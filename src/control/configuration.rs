@@ -2,6 +2,7 @@
 //! shards. A change that cannot be compiled leaves everything as it is.
 
 mod absorb;
+mod arrivals;
 mod write;
 
 use std::path::PathBuf;
@@ -55,6 +56,7 @@ pub(super) struct Configuration {
     /// Where [`Editor`]'s writes come in, until they are taken.
     queue: Option<mpsc::Receiver<Job>>,
     running: Option<Running>,
+    arrivals: arrivals::Arrivals,
     state: ConfigState,
 }
 
@@ -95,6 +97,7 @@ impl Configuration {
             editor,
             queue: Some(queue),
             running: None,
+            arrivals: arrivals::Arrivals::default(),
             state,
         }
     }
@@ -157,16 +160,37 @@ impl Configuration {
         self.state.last_error = None;
         match content {
             Content::Checked { resources, values } => self.load_checked(resources, values),
-            Content::Entries(list) => Ok(self.synchronise(&list, true)),
+            Content::Entries(snapshot) => {
+                self.store_state(None);
+                Ok(self.all(&snapshot))
+            }
             // Nobody else writes there: once is enough.
             Content::Local if self.compiler.plan().generation > 0 => Ok(None),
-            Content::Local => {
-                let entries = self.local.entries().map_err(|error| self.problem(&error))?;
-                let list: Vec<(Key, Entry)> =
-                    entries.iter().map(|(key, entry)| (key, (**entry).clone())).collect();
-                Ok(self.synchronise(&list, false))
+            Content::Local => self.remembered(),
+            Content::Away(reason) => {
+                self.store_state(Some(reason));
+                let plan = self.remembered()?;
+                error_log::warn(
+                    "control",
+                    "started from memory",
+                    format_args!(
+                        "the store is away; in force are the {} resources of revision {} that the \
+                         gateway remembers",
+                        self.entries.len(),
+                        self.local.revision()
+                    ),
+                );
+                Ok(plan)
             }
         }
+    }
+
+    /// What the gateway's own database holds.
+    fn remembered(&mut self) -> Result<Option<Arc<Plan>>, Problems> {
+        let entries = self.local.entries().map_err(|error| self.problem(&error))?;
+        let list: Vec<(Key, Entry)> =
+            entries.iter().map(|(key, entry)| (key, (**entry).clone())).collect();
+        Ok(self.synchronise(&list, false))
     }
 
     fn problem(&self, error: &StoreError) -> Problems {

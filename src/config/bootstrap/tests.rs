@@ -102,7 +102,6 @@ limits: { request_body: 10MiB, connections: 500, requests_per_connection: 1000 }
             "r.yaml:9: listeners[4].protocol: protocol mqtt is not served by this version",
             "r.yaml:9: listeners[4].tls: tls is not served by this version",
             "r.yaml:9: listeners[4].proxy_protocol: the PROXY protocol is not served by this version",
-            "r.yaml:18: store.kind: a store of kind etcd is not in this version yet",
         ]
     );
     assert_eq!(unsupported(&Bootstrap::default()), []);

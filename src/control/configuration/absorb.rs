@@ -10,7 +10,7 @@ use crate::config::entries::{Difference, Entries, Entry, Key};
 use crate::config::history::Author;
 use crate::config::plan::Plan;
 use crate::config::schema::Kind;
-use crate::config::store::{Push, Record, Replaced};
+use crate::config::store::{Push, Record, Replaced, Snapshot};
 use crate::config::stored::Stored;
 use crate::config::{Checks, Edits, Resource};
 use crate::plugin::field_checks;
@@ -20,23 +20,58 @@ impl Configuration {
     /// Takes what others changed.
     pub(in crate::control) fn pushed(&mut self, push: Push) {
         match push {
-            Push::All(list) => _ = self.synchronise(&list, true),
-            Push::Changes(list) => {
+            Push::State(reason) => self.store_state(reason),
+            Push::All(snapshot) => _ = self.all(&snapshot),
+            Push::Changes(events) => {
                 let mut after = self.entries.clone();
-                for (key, entry) in list {
-                    // The echo of an own write, or something older.
-                    let known = after.at(&key).map_or(0, |known| known.modified);
-                    if entry.as_ref().is_none_or(|entry| entry.modified > known) {
-                        after.set(&key, entry.map(Arc::new));
+                let last = events.last().map_or(0, |event| event.revision);
+                for event in events {
+                    if self.arrivals.is_news(&event) {
+                        after.set(&event.key, event.entry.map(Arc::new));
                     }
                 }
+                self.arrivals.came(last);
                 self.absorb(after, true);
             }
         }
     }
 
+    /// Takes all that a shared store holds; the plan, where something changed.
+    pub(super) fn all(&mut self, snapshot: &Snapshot) -> Option<Arc<Plan>> {
+        let newer = self.arrivals.read(snapshot);
+        let mut after = self.gathered(&snapshot.entries);
+        for key in newer {
+            after.set(&key, self.entries.at(&key).cloned());
+        }
+        self.absorb(after, true)
+    }
+
+    /// Tells whether a shared store can be followed, where that changed.
+    pub(super) fn store_state(&mut self, reason: Option<String>) {
+        match (&self.state.store_error, &reason) {
+            (_, Some(reason)) => error_log::error(
+                "control",
+                "store away",
+                format_args!(
+                    "{reason}; requests are served with what is known, writes are refused"
+                ),
+            ),
+            (Some(_), None) => {
+                error_log::info("control", "store back", format_args!("{}", self.store.source()));
+            }
+            (None, None) => {}
+        }
+        self.state.store_error = reason;
+    }
+
     /// Takes all that is there; the plan, where something changed. `record`: as a revision.
     pub(super) fn synchronise(&mut self, list: &[(Key, Entry)], record: bool) -> Option<Arc<Plan>> {
+        let after = self.gathered(list);
+        self.absorb(after, record)
+    }
+
+    /// These resources; those that are known are shared.
+    fn gathered(&self, list: &[(Key, Entry)]) -> Entries {
         let mut after = Entries::default();
         for (key, entry) in list {
             let entry = match self.entries.at(key) {
@@ -45,29 +80,37 @@ impl Configuration {
             };
             after.set(key, Some(entry));
         }
-        self.absorb(after, record)
+        after
     }
 
     fn absorb(&mut self, after: Entries, record: bool) -> Option<Arc<Plan>> {
         let differences = self.entries.differences(&after);
-        if differences.is_empty() && self.compiler.plan().generation > 0 {
+        let is_first = self.compiler.plan().generation == 0;
+        if differences.is_empty() && !is_first {
             self.entries = after;
             self.show();
             return None;
         }
-        let mut edits = self.lenient_edits(&differences, &after);
-        if self.compiler.plan().generation == 0 {
+        let plan = if is_first {
+            // What is remembered is in force nowhere yet.
+            let everything = Entries::default().differences(&after);
+            let mut edits = self.lenient_edits(&everything, &after);
             edits.extend(self.demo_edit(&after));
-        }
-        let plan = self.lenient_compile(edits);
-        if record {
-            self.record(differences);
-        }
+            self.lenient_compile(edits)
+        } else {
+            let edits = self.lenient_edits(&differences, &after);
+            self.lenient_compile(edits)
+        };
         if let Some(plan) = &plan {
             self.publish(plan);
         }
         self.entries = after;
         self.show();
+        // Behind the plan: nobody waits for the disk.
+        if record && !differences.is_empty() {
+            self.record(differences);
+            self.show();
+        }
         plan
     }
 
@@ -171,7 +214,7 @@ impl Configuration {
 
     /// What was remembered when the gateway ran last, for a store that does not keep it itself.
     pub(in crate::control) fn recall(&mut self) {
-        if self.store.files().is_empty() {
+        if self.store.files().is_empty() && !self.store.is_shared() {
             return;
         }
         match self.local.entries() {
