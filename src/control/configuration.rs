@@ -169,6 +169,7 @@ impl Configuration {
             Content::Local => self.remembered(),
             Content::Away(reason) => {
                 self.store_state(Some(reason));
+                self.state.waiting = self.local.revision() == 0;
                 let plan = self.remembered()?;
                 error_log::warn(
                     "control",

@@ -49,6 +49,8 @@ pub struct ConfigState {
     pub last_error: Option<String>,
     /// Why a shared store cannot be followed now; `None` while it is.
     pub store_error: Option<String>,
+    /// Whether nothing is known yet: the store was never read, and nothing is remembered of it.
+    pub waiting: bool,
 }
 
 /// The gateway.

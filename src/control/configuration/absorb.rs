@@ -38,6 +38,7 @@ impl Configuration {
 
     /// Takes all that a shared store holds; the plan, where something changed.
     pub(super) fn all(&mut self, snapshot: &Snapshot) -> Option<Arc<Plan>> {
+        self.state.waiting = false;
         let newer = self.arrivals.read(snapshot);
         let mut after = self.gathered(&snapshot.entries);
         for key in newer {

@@ -44,7 +44,11 @@ impl Endpoint {
         let origin: Uri = text.parse().map_err(|error| wrong(&error))?;
         let host = origin.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        if host.is_empty() || origin.path().len() > 1 || origin.query().is_some() {
+        // No user, and a port that is one.
+        let named = origin.authority().map_or("", |authority| authority.as_str());
+        let rest = named.strip_prefix(origin.host().unwrap_or_default());
+        let is_plain = rest == Some("") || origin.port_u16().is_some_and(|_| rest.is_some());
+        if host.is_empty() || !is_plain || origin.path().len() > 1 || origin.query().is_some() {
             return Err(wrong(&"expected an address such as http://127.0.0.1:2379"));
         }
         let name = match origin.scheme_str() {
@@ -140,7 +144,9 @@ mod tests {
         let named = Endpoint::new("https://10.0.0.1", Some("etcd.example")).unwrap();
         assert_eq!(named.port, 2379);
         assert_eq!(named.name, Some(ServerName::try_from("etcd.example").unwrap()));
-        for wrong in ["http://", "http://a:x", "http://a/b", "https://a b"] {
+        for wrong in
+            ["http://", "http://a:x", "http://a:99999", "http://u@a:1", "http://a/b", "https://a b"]
+        {
             let told = read(wrong).unwrap_err();
             assert!(told.starts_with("store.endpoints: "), "{told}");
         }
