@@ -63,6 +63,9 @@ fn what_others_write_is_served() {
     }
     etcd.put("/apisix/plugins", r#"[{"name":"key-auth"}]"#);
     etcd.put("/apisix/data_plane/server_info/2f1c", r#"{"boot_time":1}"#);
+    // APISIX writes these without an id inside.
+    etcd.put("/apisix/plugin_metadata/prometheus", r#"{"name":"x"}"#);
+    etcd.put("/apisix/secrets/vault/1", r#"{"uri":"http://v","prefix":"kv/a","token":"t"}"#);
     etcd.put("/apisix/routes/1", &route("1", "/first", origin.address));
     let gateway = config(&etcd, folder.path()).start();
     assert_eq!(gateway.get("/first").status, 200, "what was there is served from the start");

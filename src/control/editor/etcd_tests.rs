@@ -149,7 +149,7 @@ fn writes_are_keys_as_apisix_lays_them_out() {
             "secrets/vault/1",
             Some(json!({"id": "vault/1", "uri": "http://v", "prefix": "kv/a", "token": "t"})),
         ),
-        ("plugin_metadata/prometheus", Some(json!({}))),
+        ("plugin_metadata/prometheus", Some(json!({"id": "prometheus"}))),
     ])
     .unwrap();
     let expected = [
@@ -381,8 +381,8 @@ fn what_was_never_known_is_waited_for() {
     assert!(node.state.lock().unwrap().waiting && node.store_error().is_some());
     server.run();
     eventually("it is read", || node.label() == Some(1));
-    eventually("it is told", || !node.state.lock().unwrap().waiting);
-    assert_eq!(node.store_error(), None);
+    let settled = || !node.state.lock().unwrap().waiting && node.store_error().is_none();
+    eventually("it is told", settled);
 }
 
 #[test]

@@ -159,7 +159,9 @@ impl Follower {
         }
         let from = cluster(answer.header.as_ref());
         let known = self.known.get_or_insert(Position { cluster: from, revision: newest });
-        if newest > 0 && (newest < known.revision || from != known.cluster) {
+        // Later answers may overtake each other.
+        let is_behind = answer.created && newest < known.revision;
+        if is_behind || from != known.cluster {
             return Err(End::Lost(format!("etcd went back to revision {newest}")));
         }
         let mut events = Vec::with_capacity(answer.events.len());
