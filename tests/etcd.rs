@@ -125,6 +125,37 @@ fn what_is_wrong_is_left_out_alone() {
     serves(&gateway, "/good", 404);
 }
 
+/// What cannot be taken is, once it can be; what does not go with it does not suffer.
+#[test]
+fn resources_come_in_any_order() {
+    if !etcd_is_there() {
+        return;
+    }
+    let (etcd, origin, folder) = (Etcd::start(), Origin::hello(), tempfile::tempdir().unwrap());
+    let gateway = config(&etcd, folder.path()).start();
+    let of_upstream = |id: &str, uri: &str| json!({"id": id, "uri": uri, "upstream_id": "u"});
+    let upstream = json!({"id": "u", "nodes": { origin.address.to_string(): 1 }}).to_string();
+    etcd.put("/apisix/routes/early", &of_upstream("early", "/early").to_string());
+    etcd.put("/apisix/routes/1", &route("1", "/first", origin.address));
+    serves(&gateway, "/first", 200);
+    assert_eq!(gateway.get("/early").status, 404);
+    etcd.put("/apisix/upstreams/u", &upstream);
+    serves(&gateway, "/early", 200);
+    assert_eq!(gateway.status()["config"]["last_error"], Value::Null);
+
+    // Taken away although it is used: the last good one stays, and others change all the same.
+    etcd.delete("/apisix/upstreams/u");
+    etcd.put("/apisix/routes/1", &route("1", "/second", origin.address));
+    serves(&gateway, "/second", 200);
+    assert_eq!(gateway.get("/early").status, 200);
+    let told = gateway.status()["config"]["last_error"].to_string();
+    assert!(told.contains("upstreams/u"), "{told}");
+    // Until nobody uses it any more.
+    etcd.delete("/apisix/routes/early");
+    serves(&gateway, "/early", 404);
+    eventually(SOON, "nothing is left out", || gateway.status()["config"]["last_error"].is_null());
+}
+
 #[test]
 fn etcd_may_die_and_return() {
     if !etcd_is_there() {

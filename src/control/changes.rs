@@ -33,7 +33,7 @@ enum Change {
     Reload,
     Resolved(dns::Update),
     /// From others, through a shared store.
-    Pushed(Push),
+    Pushed(Vec<Push>),
     /// Nothing, but asks what is.
     Explain(Asked),
     Write(Vec<Job>),
@@ -46,7 +46,7 @@ pub(super) struct Explained {
     pub(super) trusted: Vec<IpNet>,
 }
 
-/// Writes that are stored together.
+/// Writes that are stored together, and changes of others that are taken together.
 const GROUP: usize = 64;
 /// Changes of others that wait.
 const PUSHES: usize = 1024;
@@ -119,8 +119,8 @@ impl Thread {
             let done = catch_unwind(AssertUnwindSafe(|| match change {
                 Change::Reload => reload(configuration),
                 Change::Resolved(update) => configuration.resolved(update),
-                Change::Pushed(push) => {
-                    configuration.pushed(push);
+                Change::Pushed(pushes) => {
+                    configuration.pushed(pushes);
                     // What the writes wait for may have been this.
                     self.due = tokio::time::Instant::now();
                 }
@@ -141,12 +141,12 @@ impl Thread {
     /// The next change; `None` at the end.
     async fn next(&mut self) -> Option<Change> {
         let waits = !self.again.is_empty();
-        let mut jobs = Vec::new();
+        let (mut jobs, mut pushes) = (Vec::new(), Vec::new());
         tokio::select! {
             biased;
             _ = &mut self.ended => None,
             () = self.reload.notified() => Some(Change::Reload),
-            Some(push) = self.pushes.recv() => Some(Change::Pushed(push)),
+            1.. = self.pushes.recv_many(&mut pushes, GROUP) => Some(Change::Pushed(pushes)),
             Some(update) = self.resolved.recv() => Some(Change::Resolved(update)),
             Some(asked) = self.explained.asked.recv() => Some(Change::Explain(asked)),
             () = tokio::time::sleep_until(self.due), if waits => {

@@ -3,8 +3,10 @@
 
 mod absorb;
 mod arrivals;
+mod lenient;
 mod write;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -57,6 +59,8 @@ pub(super) struct Configuration {
     queue: Option<mpsc::Receiver<Job>>,
     running: Option<Running>,
     arrivals: arrivals::Arrivals,
+    /// Resources that are not in force as they are stored, and why.
+    left_out: BTreeMap<Key, String>,
     state: ConfigState,
 }
 
@@ -98,6 +102,7 @@ impl Configuration {
             queue: Some(queue),
             running: None,
             arrivals: arrivals::Arrivals::default(),
+            left_out: BTreeMap::new(),
             state,
         }
     }
@@ -160,10 +165,7 @@ impl Configuration {
         self.state.last_error = None;
         match content {
             Content::Checked { resources, values } => self.load_checked(resources, values),
-            Content::Entries(snapshot) => {
-                self.store_state(None);
-                Ok(self.all(&snapshot))
-            }
+            Content::Entries(snapshot) => Ok(self.all(&snapshot)),
             // Nobody else writes there: once is enough.
             Content::Local if self.compiler.plan().generation > 0 => Ok(None),
             Content::Local => self.remembered(),

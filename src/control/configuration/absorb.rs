@@ -1,5 +1,5 @@
 //! Resources that are there already: in the gateway's own database at its start, or from others in
-//! a shared store. Nobody waits for an answer: what is wrong is told in the log and left out.
+//! a shared store.
 
 use std::sync::Arc;
 
@@ -9,31 +9,36 @@ use super::{Configuration, now_ms};
 use crate::config::entries::{Difference, Entries, Entry, Key};
 use crate::config::history::Author;
 use crate::config::plan::Plan;
-use crate::config::schema::Kind;
 use crate::config::store::{Push, Record, Replaced, Snapshot};
-use crate::config::stored::Stored;
-use crate::config::{Checks, Edits, Resource};
-use crate::plugin::field_checks;
 use crate::telemetry::error_log;
 
 impl Configuration {
-    /// Takes what others changed.
-    pub(in crate::control) fn pushed(&mut self, push: Push) {
-        match push {
-            Push::State(reason) => self.store_state(reason),
-            Push::All(snapshot) => _ = self.all(&snapshot),
-            Push::Changes(events) => {
-                let mut after = self.entries.clone();
-                let last = events.last().map_or(0, |event| event.revision);
-                for event in events {
-                    if self.arrivals.is_news(&event) {
-                        after.set(&event.key, event.entry.map(Arc::new));
-                    }
+    /// Takes what others changed. Changes that wait are taken together.
+    pub(in crate::control) fn pushed(&mut self, pushes: Vec<Push>) {
+        let mut events = Vec::new();
+        for push in pushes {
+            match push {
+                Push::Changes(more) => events.extend(more),
+                Push::State(reason) => self.store_state(reason),
+                Push::All(snapshot) => {
+                    // They are older, and in it.
+                    events.clear();
+                    self.all(&snapshot);
                 }
-                self.arrivals.came(last);
-                self.absorb(after, true);
             }
         }
+        if events.is_empty() {
+            return;
+        }
+        let mut after = self.entries.clone();
+        let last = events.last().map_or(0, |event| event.revision);
+        for event in events {
+            if self.arrivals.is_news(&event) {
+                after.set(&event.key, event.entry.map(Arc::new));
+            }
+        }
+        self.arrivals.came(last);
+        self.absorb(after, true);
     }
 
     /// Takes all that a shared store holds; the plan, where something changed.
@@ -92,16 +97,13 @@ impl Configuration {
             self.show();
             return None;
         }
-        let plan = if is_first {
+        let changed = if is_first {
             // What is remembered is in force nowhere yet.
-            let everything = Entries::default().differences(&after);
-            let mut edits = self.lenient_edits(&everything, &after);
-            edits.extend(self.demo_edit(&after));
-            self.lenient_compile(edits)
+            after.iter().map(|(key, entry)| (key, Some(entry.clone()))).collect()
         } else {
-            let edits = self.lenient_edits(&differences, &after);
-            self.lenient_compile(edits)
+            differences.iter().map(|(key, _, after)| (key.clone(), after.clone())).collect()
         };
+        let plan = self.lenient(changed, &after);
         if let Some(plan) = &plan {
             self.publish(plan);
         }
@@ -113,58 +115,6 @@ impl Configuration {
             self.show();
         }
         plan
-    }
-
-    fn lenient_edits(&mut self, differences: &[Difference], after: &Entries) -> Edits {
-        let fields = field_checks();
-        let checks = Checks { plugins: &self.plugins, fields: &fields };
-        let encryption = &self.encryption;
-        let stored = Stored { entries: after, encryption, checks: &checks };
-        let changed = differences.iter().map(|(key, _, after)| (key.clone(), after.clone()));
-        let (mut edits, wrong) = stored.edits(changed);
-        for (key, resource) in edits.iter_mut().filter(|(_, resource)| resource.is_none()) {
-            *resource = self.absent(key);
-        }
-        wrong.into_iter().for_each(|(key, reason)| self.left_out(&key, &reason));
-        edits
-    }
-
-    /// Compiles, without those that cannot be.
-    fn lenient_compile(&mut self, mut edits: Edits) -> Option<Arc<Plan>> {
-        loop {
-            let errors = match self.compiler.edit(edits.clone()) {
-                Ok((plan, _)) => return Some(plan),
-                Err(errors) => errors,
-            };
-            let before = edits.len();
-            for error in errors {
-                let key = Key::new(error.kind, error.id.clone());
-                edits.retain(|(other, _)| *other != key);
-                self.left_out(&key, &super::write::told(&error));
-            }
-            // What is in force and does not go with the change: then none of it is taken.
-            if edits.len() == before {
-                return None;
-            }
-        }
-    }
-
-    /// The demo's route, unless there is one of its id.
-    fn demo_edit(&self, entries: &Entries) -> Option<(Key, Option<Resource>)> {
-        let demo = self.demo.clone().filter(|_| !entries.contains(Kind::Route, super::DEMO_ID))?;
-        Some((Key::new(Kind::Route, super::DEMO_ID), Some(demo)))
-    }
-
-    /// What there is where the store has nothing.
-    pub(super) fn absent(&self, key: &Key) -> Option<Resource> {
-        let is_demo = key.kind == Kind::Route && *key.id == *super::DEMO_ID;
-        self.demo.clone().filter(|_| is_demo)
-    }
-
-    fn left_out(&mut self, key: &Key, reason: &str) {
-        let told = format!("{}: {reason}", key.path());
-        error_log::error("control", "resource left out", format_args!("{told}"));
-        self.state.last_error = Some(told);
     }
 
     /// Remembers what came from others. The configuration is in force by then: that the disk does

@@ -226,8 +226,10 @@ impl Configuration {
         self.publish(&plan);
         for change in revisions.iter().flat_map(|revision| &revision.changes) {
             self.entries.set(&change.key, change.after.clone());
+            self.left_out.remove(&change.key);
         }
         self.show();
+        self.lenient_again();
         for (one, revision) in accepted.into_iter().zip(revisions) {
             let written = one.asked.iter().map(|key| {
                 let change = revision.changes.iter().find(|change| change.key == *key);

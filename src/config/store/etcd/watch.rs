@@ -128,10 +128,9 @@ impl Follower {
         loop {
             tokio::select! {
                 answer = answers.next() => {
-                    heard = Instant::now();
                     self.take(answer?, &answers).await?;
-                    // Where the gateway was busy, that is no silence of etcd.
-                    heard = heard.max(Instant::now());
+                    // Behind it: where the gateway was busy, that is no silence of etcd.
+                    heard = Instant::now();
                 }
                 _ = ticks.tick() => {
                     if heard.elapsed() > SILENCE {
