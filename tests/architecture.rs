@@ -294,8 +294,8 @@ fn tokio_runs_on_the_control_side_only() {
     forbid(
         &words,
         beyond,
-        "no tokio runtime, reactor or timer outside src/control and the etcd store: a shard has none to run it on \
-         (tokio::sync is fine):",
+        "no tokio runtime, reactor or timer outside src/control and the etcd store: a shard has \
+         none to run it on (tokio::sync is fine):",
     );
     let runtime: Vec<&str> = words.iter().copied().filter(|word| *word != "tokio::io").collect();
     forbid(

@@ -337,7 +337,8 @@ fn tls_in_both_directions() {
     etcd.put("/apisix/routes/1", &route("1", "/first", origin.address));
     let store =
         |tls: Value| json!({"kind": "etcd", "endpoints": [etcd.secure_address()], "tls": tls});
-    let tls = json!({"ca": at("ca.crt"), "cert": at("client.crt"), "key": at("client.key")});
+    let (ca, cert, key) = (at("ca.crt"), at("client.crt"), at("client.key"));
+    let tls = json!({"ca": ca, "cert": cert, "key": key});
     let history = tempfile::tempdir().unwrap();
     let gateway = config_at(store(tls), history.path()).start();
     assert_eq!(gateway.get("/first").status, 200);
@@ -346,15 +347,9 @@ fn tls_in_both_directions() {
 
     // Told what is wrong, one by one.
     let cases = [
-        (json!({"ca": at("ca.crt")}), "certificate"),
-        (
-            json!({"ca": at("other.crt"), "cert": at("client.crt"), "key": at("client.key")}),
-            "UnknownIssuer",
-        ),
-        (
-            json!({"ca": at("ca.crt"), "cert": at("client.crt"), "key": at("client.key"), "sni": "other.example"}),
-            "not valid for name",
-        ),
+        (json!({ "ca": ca }), "ertificate"),
+        (json!({"ca": at("other.crt"), "cert": cert, "key": key}), "UnknownIssuer"),
+        (json!({"ca": ca, "cert": cert, "key": key, "sni": "other.example"}), "not valid for name"),
     ];
     gateway.stop();
     for (tls, expected) in cases {
@@ -365,7 +360,7 @@ fn tls_in_both_directions() {
         gateway.stop();
     }
     let history = tempfile::tempdir().unwrap();
-    let unverified = json!({"verify": false, "cert": at("client.crt"), "key": at("client.key")});
+    let unverified = json!({"verify": false, "cert": cert, "key": key});
     let gateway = config_at(store(unverified), history.path()).start();
     assert_eq!(gateway.get("/first").status, 200);
 }
@@ -460,7 +455,8 @@ fn two_gateways_follow_one_etcd() {
         took.sort();
         let (median, most) = (took[took.len() / 2], took[took.len() - 1]);
         println!(
-            "gateway {number}: in force {median:?} behind etcd's answer at the median, {most:?} at most"
+            "gateway {number}: in force {median:?} behind etcd's answer at the median, {most:?} at \
+             most"
         );
         assert!(median < Duration::from_millis(50), "{median:?}");
     }

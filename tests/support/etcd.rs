@@ -211,7 +211,10 @@ impl Etcd {
     pub fn put_all(&self, pairs: &[(String, String)]) -> u64 {
         let mut last = 0;
         for pairs in pairs.chunks(100) {
-            let put = |(key, value): &(String, String)| json!({"requestPut": {"key": STANDARD.encode(key), "value": STANDARD.encode(value)}});
+            let put = |(key, value): &(String, String)| {
+                let put = json!({"key": STANDARD.encode(key), "value": STANDARD.encode(value)});
+                json!({ "requestPut": put })
+            };
             let success: Vec<Value> = pairs.iter().map(put).collect();
             let answer = self.post("/v3/kv/txn", &json!({ "success": success }));
             last = number(&answer["header"]["revision"]);

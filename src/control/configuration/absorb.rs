@@ -107,13 +107,12 @@ impl Configuration {
         if let Some(plan) = &plan {
             self.publish(plan);
         }
-        self.entries = after;
-        self.show();
-        // Behind the plan: nobody waits for the disk.
+        // Behind the plan: no request waits for the disk.
         if record && !differences.is_empty() {
             self.record(differences);
-            self.show();
         }
+        self.entries = after;
+        self.show();
         plan
     }
 
