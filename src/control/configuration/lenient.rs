@@ -118,6 +118,7 @@ impl Configuration {
         for key in keys {
             before.extend(self.left_out.remove_entry(key));
         }
+        let mut newest = None;
         for (key, reason) in wrong {
             let known = before.iter().any(|(other, told)| *other == key && *told == reason);
             if !known && self.left_out.get(&key) != Some(&reason) {
