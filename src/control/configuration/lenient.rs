@@ -118,17 +118,20 @@ impl Configuration {
         for key in keys {
             before.extend(self.left_out.remove_entry(key));
         }
-        let mut newest = None;
+        let told = |(key, reason): (&Key, &String)| format!("{}: {reason}", key.path());
+        let mut last = self.state.last_error.take();
         for (key, reason) in wrong {
+            let text = told((&key, &reason));
             let known = before.iter().any(|(other, told)| *other == key && *told == reason);
             if !known && self.left_out.get(&key) != Some(&reason) {
-                let path = key.path();
-                error_log::error("control", "resource left out", format_args!("{path}: {reason}"));
+                error_log::error("control", "resource left out", format_args!("{text}"));
+                last = Some(text);
             }
             self.left_out.insert(key, reason);
         }
-        let first = self.left_out.iter().next();
-        self.state.last_error = first.map(|(key, reason)| format!("{}: {reason}", key.path()));
+        // Of several the one that was told last, while it is.
+        let last = last.filter(|last| self.left_out.iter().any(|one| told(one) == *last));
+        self.state.last_error = last.or_else(|| self.left_out.iter().next().map(told));
     }
 
     /// The demo's route, unless there is one of its id.
