@@ -9,6 +9,7 @@ pub mod dns;
 pub mod editor;
 mod explain;
 mod gateway;
+pub mod guarded;
 pub mod health;
 mod inspect;
 mod startup;
