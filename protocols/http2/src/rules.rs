@@ -17,7 +17,7 @@ const INITIAL_WINDOW: u16 = 4;
 /// Bytes of a setting.
 const SETTING: usize = 6;
 /// What is looked at of a block of trailers.
-const TRAILERS: usize = 16 * 1024;
+pub(crate) const TRAILERS: usize = 16 * 1024;
 /// The entries of HPACK's static table that are pseudo-header fields (RFC 7541, appendix A).
 const PSEUDO: std::ops::RangeInclusive<usize> = 1..=14;
 /// How a Huffman-coded name begins that begins with a colon.
@@ -137,6 +137,11 @@ impl Rules {
             self.kept = Vec::new();
         }
         Ok(())
+    }
+
+    /// Payload that is remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        self.kept.len()
     }
 
     /// Whether the stream's trailers are malformed.
@@ -297,32 +302,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::frames::{FrameScan, FrameSink};
-
-    /// What the rules say of frames, and the streams whose trailers are malformed.
-    struct Followed(Rules, Option<Breach>);
-
-    impl FrameSink for &mut Followed {
-        fn frame(&mut self, head: &FrameHead) -> bool {
-            self.0.comes(head).unwrap_or_else(|breach| {
-                self.1.get_or_insert(breach);
-                false
-            })
-        }
-
-        fn payload(&mut self, bytes: &[u8], ends: bool) {
-            if let Err(breach) = self.0.payload(bytes, ends) {
-                self.1.get_or_insert(breach);
-            }
-        }
-    }
-
-    /// Follows bytes in pieces.
-    fn follow(bytes: &[u8], piece: usize) -> Followed {
-        let (mut scan, mut followed) = (FrameScan::behind(0), Followed(Rules::default(), None));
-        bytes.chunks(piece).for_each(|piece| scan.feed(piece, &mut followed));
-        followed
-    }
+    use crate::fuzz::follow;
 
     fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
         let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
@@ -350,8 +330,12 @@ mod tests {
         ] {
             for piece in 1..=bytes.len() {
                 let followed = follow(&bytes, piece);
-                assert_eq!(followed.1.map(|breach| breach.reason), reason, "{bytes:x?} {piece}");
-                assert!(followed.0.kept.is_empty() || reason.is_some());
+                assert_eq!(
+                    followed.breach.map(|breach| breach.reason),
+                    reason,
+                    "{bytes:x?} {piece}"
+                );
+                assert!(followed.rules.kept.is_empty() || reason.is_some());
             }
         }
         let padded = frame(kind::HEADERS, 0x2d, 1, &[2, 0, 0, 0, 0, 1, 0x84, 0, 0]);
@@ -363,7 +347,7 @@ mod tests {
         for malformed in [padded, parts.concat()] {
             let bytes = [&head[..], &malformed].concat();
             for piece in 1..=bytes.len() {
-                let mut rules = follow(&bytes, piece).0;
+                let mut rules = follow(&bytes, piece).rules;
                 assert!(rules.is_malformed(1) && !rules.is_malformed(3), "{piece}");
                 rules.was_reset(1);
                 assert!(!rules.is_malformed(1));
@@ -385,8 +369,8 @@ mod tests {
                 .flat_map(|(kind, flags, stream, payload)| frame(*kind, *flags, *stream, payload))
                 .collect();
             let (one, other) = (follow(&bytes, piece), follow(&bytes, usize::MAX));
-            prop_assert_eq!(one.1, other.1);
-            prop_assert!(one.0.kept.len() <= TRAILERS + SETTING);
+            prop_assert_eq!(one.breach, other.breach);
+            prop_assert!(one.rules.remembered() <= TRAILERS);
         }
     }
 
