@@ -2,8 +2,11 @@
 //! shards. A change that cannot be compiled leaves everything as it is.
 
 mod absorb;
+mod arrivals;
+mod lenient;
 mod write;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -55,6 +58,9 @@ pub(super) struct Configuration {
     /// Where [`Editor`]'s writes come in, until they are taken.
     queue: Option<mpsc::Receiver<Job>>,
     running: Option<Running>,
+    arrivals: arrivals::Arrivals,
+    /// Resources that are not in force as they are stored, and why.
+    left_out: BTreeMap<Key, String>,
     state: ConfigState,
 }
 
@@ -95,6 +101,8 @@ impl Configuration {
             editor,
             queue: Some(queue),
             running: None,
+            arrivals: arrivals::Arrivals::default(),
+            left_out: BTreeMap::new(),
             state,
         }
     }
@@ -157,16 +165,35 @@ impl Configuration {
         self.state.last_error = None;
         match content {
             Content::Checked { resources, values } => self.load_checked(resources, values),
-            Content::Entries(list) => Ok(self.synchronise(&list, true)),
+            Content::Entries(snapshot) => Ok(self.all(&snapshot)),
             // Nobody else writes there: once is enough.
             Content::Local if self.compiler.plan().generation > 0 => Ok(None),
-            Content::Local => {
-                let entries = self.local.entries().map_err(|error| self.problem(&error))?;
-                let list: Vec<(Key, Entry)> =
-                    entries.iter().map(|(key, entry)| (key, (**entry).clone())).collect();
-                Ok(self.synchronise(&list, false))
+            Content::Local => self.remembered(),
+            Content::Away(reason) => {
+                self.store_state(Some(reason));
+                self.state.waiting = self.local.revision() == 0;
+                let plan = self.remembered()?;
+                error_log::warn(
+                    "control",
+                    "started from memory",
+                    format_args!(
+                        "the store is away; in force are the {} resources of revision {} that the \
+                         gateway remembers",
+                        self.entries.len(),
+                        self.local.revision()
+                    ),
+                );
+                Ok(plan)
             }
         }
+    }
+
+    /// What the gateway's own database holds.
+    fn remembered(&mut self) -> Result<Option<Arc<Plan>>, Problems> {
+        let entries = self.local.entries().map_err(|error| self.problem(&error))?;
+        let list: Vec<(Key, Entry)> =
+            entries.iter().map(|(key, entry)| (key, (**entry).clone())).collect();
+        Ok(self.synchronise(&list, false))
     }
 
     fn problem(&self, error: &StoreError) -> Problems {

@@ -8,6 +8,8 @@
 //! What is refused at any step leaves everything as it was. Writes that wait are stored together,
 //! each with its own result.
 
+#[cfg(test)]
+mod etcd_tests;
 mod replace;
 #[cfg(test)]
 pub(crate) mod testing;

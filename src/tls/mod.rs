@@ -17,6 +17,7 @@ mod nodes;
 mod peer;
 mod pem;
 mod policy;
+mod service;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -28,4 +29,5 @@ pub use compile::{TlsCompiler, TlsSettings};
 pub use nodes::{NodeName, UpstreamTls};
 pub use peer::client_certificate;
 pub use policy::{ClientPolicy, TlsPolicy};
+pub use service::ServiceTls;
 pub use table::{TlsListener, TlsTable};

@@ -151,7 +151,7 @@ impl Gateway {
         bootstrap.insert("admin".into(), json!({"address": admin.to_string()}));
         bootstrap.insert("metrics".into(), json!({"address": metrics_address.to_string()}));
         bootstrap.insert("control".into(), json!("off"));
-        bootstrap.insert("store".into(), json!({"kind": "file", "path": "resources.yaml"}));
+        bootstrap.entry("store").or_insert(json!({"kind": "file", "path": "resources.yaml"}));
         let file = folder.path().join("ringgate.yaml");
         fill_in(&mut bootstrap, address, tls_address);
         fs::write(&file, serde_json::to_string_pretty(&bootstrap).unwrap()).unwrap();
@@ -328,6 +328,11 @@ impl Gateway {
     /// Open descriptors.
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)
+    }
+
+    /// Takes the descriptors that it has now for those that it is to have at the end.
+    pub fn settle(&mut self) {
+        self.descriptors = self.settled_descriptors();
     }
 
     /// What its descriptors are.
