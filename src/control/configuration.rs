@@ -2,6 +2,7 @@
 //! shards. A change that cannot be compiled leaves everything as it is.
 
 mod absorb;
+mod canary;
 mod write;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::canary::{Ask, Canaries};
 use super::editor::{Editor, Job};
 use crate::config::encryption::Encryption;
 use crate::config::entries::{Entries, Entry, Key};
@@ -56,6 +58,13 @@ pub(super) struct Configuration {
     queue: Option<mpsc::Receiver<Job>>,
     running: Option<Running>,
     state: ConfigState,
+    /// Shows the canary, where there is or was one.
+    canaries: Canaries,
+    /// Where canaries are asked for, until it is taken.
+    asks: Option<mpsc::Receiver<Ask>>,
+    canary: Option<canary::Running>,
+    /// Canaries so far.
+    trials: u64,
 }
 
 /// What a configuration is made of.
@@ -83,6 +92,7 @@ impl Configuration {
         };
         let encryption = Arc::new(encryption);
         let plugins = ingredients.plugins.clone();
+        let (canaries, asks) = Canaries::new();
         let (editor, queue) = Editor::new(&*store, &local, encryption.clone());
         Configuration {
             store,
@@ -96,6 +106,10 @@ impl Configuration {
             queue: Some(queue),
             running: None,
             state,
+            canaries,
+            asks: Some(asks),
+            canary: None,
+            trials: 0,
         }
     }
 
@@ -112,6 +126,11 @@ impl Configuration {
     /// The writes that wait; once.
     pub(super) fn take_queue(&mut self) -> Option<mpsc::Receiver<Job>> {
         self.queue.take()
+    }
+
+    /// The canaries that are asked for; once.
+    pub(super) fn take_asks(&mut self) -> Option<mpsc::Receiver<Ask>> {
+        self.asks.take()
     }
 
     /// How it is.
@@ -204,6 +223,7 @@ impl Configuration {
             .map_err(|errors| located(&file, &lines, errors))?;
         self.publish(&plan);
         self.record_values(values);
+        self.rebase();
         Ok(Some(plan))
     }
 
@@ -212,6 +232,8 @@ impl Configuration {
         if let Some(plan) = self.compiler.resolved(&update.question, update.addresses) {
             self.publish(&plan);
         }
+        // The name may be one that only the canary has.
+        self.rebase();
     }
 
     /// Tells what would become of a request.
@@ -252,7 +274,9 @@ impl Configuration {
         let Some(running) = &mut self.running else {
             return;
         };
-        let checked = self.compiler.upstreams().filter(|upstream| upstream.checks.is_some());
+        let on_trial = self.canary.iter().flat_map(|canary| &canary.upstreams);
+        let upstreams = || self.compiler.upstreams().chain(on_trial.clone());
+        let checked = upstreams().filter(|upstream| upstream.checks.is_some());
         let targets: Vec<Target> = checked
             .map(|upstream| Target {
                 upstream: upstream.id.clone(),
@@ -261,7 +285,7 @@ impl Configuration {
             })
             .collect();
         running.health.apply(&targets);
-        let questions = self.compiler.upstreams().flat_map(|upstream| upstream.questions.iter());
+        let questions = upstreams().flat_map(|upstream| upstream.questions.iter());
         running.names.watch(questions.cloned());
     }
 }

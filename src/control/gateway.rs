@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch as watch_channel};
 
 use super::admin::{self, AdminState, Bounds, key};
+use super::canary::Canaries;
 use super::changes::{Changes, Explained};
 use super::configuration::{Configuration, Running, demo_route};
 use super::dns::{self, DnsConfig, Resolver};
@@ -138,11 +139,12 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         started,
     });
     let editor = configuration.editor().clone();
+    let canaries = configuration.canaries().clone();
     let explained = Explained { asked, trusted: bootstrap.trusted_addresses.clone() };
     let state = gateway.config.clone();
     let changes = Changes::start(configuration, resolved, explained, state)?;
     let (end, ended) = watch_channel::channel(());
-    let key_note = serve_admin(&bootstrap, gateway.clone(), editor, &ended).await?;
+    let key_note = serve_admin(&bootstrap, gateway.clone(), (editor, canaries), &ended).await?;
     if let Some((listener, _)) = demo {
         tokio::spawn(demo::serve(listener));
     }
@@ -184,7 +186,7 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
 async fn serve_admin(
     bootstrap: &Bootstrap,
     gateway: Arc<Gateway>,
-    editor: Editor,
+    (editor, canaries): (Editor, Canaries),
     ended: &watch_channel::Receiver<()>,
 ) -> Result<String, StartError> {
     let (mut keys, mut allow, mut note) = (Vec::new(), Vec::new(), String::new());
@@ -214,6 +216,7 @@ async fn serve_admin(
         reporter: Reporter::new(SERIES),
         editor,
         guards: Guards::default(),
+        canaries,
     });
     let mut addresses = Vec::new();
     if let Some(admin) = &bootstrap.admin {

@@ -128,10 +128,10 @@ impl Gateway {
         bootstrap
             .entry("listeners")
             .or_insert(json!([{"address": address.to_string(), "protocol": "http"}]));
-        bootstrap.insert("admin".into(), json!({"address": admin.to_string()}));
+        bootstrap.entry("admin").or_insert(json!({}))["address"] = json!(admin.to_string());
         bootstrap.insert("metrics".into(), json!({"address": metrics_address.to_string()}));
         bootstrap.insert("control".into(), json!("off"));
-        bootstrap.insert("store".into(), json!({"kind": "file", "path": "resources.yaml"}));
+        bootstrap.entry("store").or_insert(json!({"kind": "file", "path": "resources.yaml"}));
         let file = folder.path().join("ringgate.yaml");
         fs::write(&file, serde_json::to_string_pretty(&bootstrap).unwrap()).unwrap();
         fs::write(folder.path().join("resources.yaml"), &config.resources).unwrap();

@@ -8,6 +8,7 @@
 //!
 //! What the endpoints tell comes through [`Inspect`], so that this module knows no shard.
 
+mod canary;
 mod changes;
 mod guard;
 mod guarded;
@@ -32,6 +33,7 @@ use axum::routing::{get, post};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use super::canary::Canaries;
 use super::editor::Editor;
 use super::guarded::Guards;
 use crate::explain::Question;
@@ -95,6 +97,8 @@ pub struct AdminState {
     pub editor: Editor,
     /// Changes that are watched.
     pub guards: Guards,
+    /// Configurations on trial.
+    pub canaries: Canaries,
 }
 
 /// An answer in JSON with a status.
@@ -134,12 +138,15 @@ fn history(state: &Arc<AdminState>) -> Router<Arc<AdminState>> {
     Router::new()
         .route("/ringgate/changes", post(changes::post))
         .route("/ringgate/revisions/{number}/rollback", post(revisions::rollback))
+        .route("/ringgate/canary/promote", post(canary::promote))
         .route_layer(middleware::from_fn_with_state(Arc::clone(state), guarded::guarded))
         .route("/ringgate/revisions", get(revisions::list))
         .route("/ringgate/revisions/diff", get(revisions::diff))
         .route("/ringgate/revisions/verify", get(revisions::verify).post(revisions::verify))
         .route("/ringgate/revisions/{number}", get(revisions::one))
         .route("/ringgate/guard", get(guarded::list))
+        .route("/ringgate/canary", get(canary::get).post(canary::post))
+        .route("/ringgate/canary/withdraw", post(canary::withdraw))
 }
 
 /// What is served on the metrics address; without a key, as exporters are.

@@ -44,6 +44,7 @@ fn state(allow: &str, ready: Result<(), String>) -> Arc<AdminState> {
         reporter: Reporter::new(10),
         editor: Harness::in_memory().editor().clone(),
         guards: Default::default(),
+        canaries: crate::control::canary::Canaries::new().0,
     })
 }
 

@@ -68,6 +68,7 @@ impl Configuration {
         }
         self.entries = after;
         self.show();
+        self.rebase();
         plan
     }
 

@@ -25,6 +25,14 @@ pub struct Limits {
     pub min_requests: u64,
 }
 
+impl Default for Limits {
+    /// None yet.
+    fn default() -> Limits {
+        let (max_error_share, max_p99_ms) = (None, None);
+        Limits { seconds: 0.0, max_error_share, max_p99_ms, min_requests: REQUESTS }
+    }
+}
+
 impl Limits {
     /// Of the arguments `guard`, `max_error_share`, `max_p99_ms` and `min_requests` of a URL; no
     /// `guard`: nothing is guarded.
@@ -65,12 +73,7 @@ impl Limits {
     }
 
     fn of<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Limits, String> {
-        let mut limits = Limits {
-            seconds: 0.0,
-            max_error_share: None,
-            max_p99_ms: None,
-            min_requests: REQUESTS,
-        };
+        let mut limits = Limits::default();
         for (name, text) in pairs {
             let number = |min: f64, max: f64| -> Result<f64, String> {
                 let number = text.parse().ok().filter(|number| (min..=max).contains(number));
