@@ -4,6 +4,7 @@
 //! ```text
 //! cargo bench --bench changes                       # 5,000 routes, 50 changes a second, 1 shard
 //! cargo bench --bench changes -- --routes 20000 --rate 100 --shards 2 --seconds 20
+//! cargo bench --profile dev --bench changes -- --binary target/release/ringgate
 //! ```
 //!
 //! Three things are measured: the processor time of the process with changes and without, no
@@ -33,6 +34,8 @@ struct Options {
     connections: usize,
     /// A second.
     requests: usize,
+    /// The gateway.
+    binary: String,
 }
 
 impl Options {
@@ -44,10 +47,15 @@ impl Options {
             seconds: 10,
             connections: 4,
             requests: 1_000,
+            binary: env!("CARGO_BIN_EXE_ringgate").into(),
         };
         let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
         while let Some(name) = arguments.next() {
             let value = arguments.next().unwrap_or_else(|| panic!("{name} wants a value"));
+            if name == "--binary" {
+                options.binary = value;
+                continue;
+            }
             let number = value.parse().unwrap_or_else(|_| panic!("{name}: a number"));
             *match name.as_str() {
                 "--routes" => &mut options.routes,
@@ -157,7 +165,9 @@ fn free() -> SocketAddr {
 }
 
 impl Gateway {
-    fn start(folder: &Path, shards: usize) -> Gateway {
+    fn start(folder: &Path, options: &Options) -> Gateway {
+        let shards = options.shards;
+        let binary = std::fs::canonicalize(&options.binary).unwrap();
         let (proxy, admin) = (free(), free());
         let text = format!(
             "shards: {shards}\nlisteners: [{{ address: \"{proxy}\", protocol: http }}]\nadmin: {{ \
@@ -166,7 +176,7 @@ impl Gateway {
         );
         let file = folder.join("ringgate.yaml");
         std::fs::write(&file, text).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_ringgate"))
+        let child = Command::new(binary)
             .args(["run", "-c"])
             .arg(&file)
             .current_dir(folder)
@@ -271,7 +281,7 @@ fn print(name: &str, times: &Histogram<u64>) {
 fn main() {
     let options = Options::parse();
     let folder = tempfile::tempdir().unwrap();
-    let gateway = Gateway::start(folder.path(), options.shards);
+    let gateway = Gateway::start(folder.path(), &options);
     let nodes = [node('a'), node('b')];
     let mut admin = Client::connect(gateway.admin);
     let begun = Instant::now();

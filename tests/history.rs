@@ -2,6 +2,8 @@
 
 #[path = "history/canary.rs"]
 mod canary;
+#[path = "history/document.rs"]
+mod document;
 #[path = "history/guard.rs"]
 mod guard;
 #[path = "history/propagation.rs"]

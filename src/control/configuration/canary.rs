@@ -205,3 +205,118 @@ impl Configuration {
         std::iter::from_fn(|| answers.recv_deadline(deadline).ok()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::config::entries::Key;
+    use crate::config::store::{Embedded, FileStore, Local};
+    use crate::control::editor::testing::{Harness, author};
+
+    fn begin(
+        configuration: &mut Configuration,
+        changes: &[(&str, Option<serde_json::Value>)],
+    ) -> Result<Canary, CanaryError> {
+        let change = |(path, value): &(&str, Option<serde_json::Value>)| Change {
+            key: Key::of_path(path).unwrap(),
+            value: value.clone(),
+        };
+        let changes: Vec<Change> = changes.iter().map(change).collect();
+        let (reply, mut answer) = oneshot::channel();
+        let terms = Terms {
+            author: author(),
+            changes: Box::new(move |_| Ok(changes.clone())),
+            share: Share::Percent(5.0),
+            time: Duration::from_secs(60),
+            limits: None,
+        };
+        configuration.ask(Ask::Begin(Box::new(terms), reply));
+        answer.try_recv().unwrap()
+    }
+
+    fn uris(configuration: &Configuration) -> Vec<String> {
+        let mut uris = Vec::new();
+        configuration.plan().routes.each(|route| uris.push(route.uris[0].to_string()));
+        uris.sort();
+        uris
+    }
+
+    /// A file that is read again: what is in force changes, and a canary with it or not at all.
+    #[test]
+    fn a_canary_over_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("apisix.yaml");
+        let save =
+            |routes: &str| std::fs::write(&path, format!("routes:{routes}\n#END\n")).unwrap();
+        let (one, two) =
+            ("\n  - { id: a, uri: /a, plugins: {} }", "\n  - { id: b, uri: /b, plugins: {} }");
+        save(one);
+        let store = FileStore::new(path.clone());
+        let mut configuration =
+            Harness::configuration(Box::new(store), Local::in_memory(10).unwrap());
+        configuration.load().unwrap();
+        let canaries = configuration.canaries().clone();
+        let changes = [("routes/a", Some(json!({"id": "a", "uri": "/new", "plugins": {}})))];
+        let canary = begin(&mut configuration, &changes).unwrap();
+        assert_eq!((canary.number, canary.state), (1, State::Running));
+        assert_eq!(uris(&configuration), ["/a"], "what is in force is as it was");
+        assert!(matches!(begin(&mut configuration, &changes), Err(CanaryError::Conflict(_))));
+        save(&format!("{one}{two}"));
+        configuration.load().unwrap();
+        assert_eq!(uris(&configuration), ["/a", "/b"]);
+        assert_eq!(canaries.running().unwrap().number, 1);
+        // What is on trial comes to be in force.
+        save("\n  - { id: a, uri: /new, plugins: {} }");
+        configuration.load().unwrap();
+        let ended = canaries.last().unwrap();
+        assert_eq!((ended.state, configuration.canary_ends()), (State::Promoted, None));
+        assert_eq!(uris(&configuration), ["/new"]);
+
+        let changes = [("routes/c", Some(json!({"uri": "/c", "plugins": {}})))];
+        assert_eq!(begin(&mut configuration, &changes).unwrap().number, 2);
+        save("\n  - { id: c, uri: /other, plugins: {} }");
+        configuration.load().unwrap();
+        let ended = canaries.last().unwrap();
+        assert_eq!(ended.state, State::Withdrawn);
+        assert_eq!(ended.reason.as_deref(), Some("routes/c was written meanwhile"));
+    }
+
+    #[test]
+    fn what_cannot_be_tried_is_refused_and_leaves_nothing_behind() {
+        let store = Embedded::new("memory".into());
+        let mut configuration =
+            Harness::configuration(Box::new(store), Local::in_memory(10).unwrap());
+        configuration.load().unwrap();
+        for (changes, why) in [
+            (vec![], "change nothing"),
+            (vec![("routes/a", None)], "Key not found"),
+            (vec![("routes/a", Some(json!({"uri": 5})))], "invalid configuration"),
+            (vec![("routes/a", Some(json!({"uri": "/a", "upstream_id": "x"})))], "x"),
+            (vec![("routes/a", Some(json!({"uri": "/a", "script": "x"})))], "Lua"),
+            (vec![("ssls/a", Some(json!({})))], "shards"),
+        ] {
+            match begin(&mut configuration, &changes) {
+                Err(CanaryError::Refused(refused)) => {
+                    assert!(refused.to_string().contains(why), "{refused}");
+                }
+                other => panic!("{why}: {other:?}"),
+            }
+        }
+        assert!(uris(&configuration).is_empty());
+        assert!(configuration.canaries().last().is_none());
+        let (reply, mut answer) = oneshot::channel();
+        configuration.ask(Ask::End(None, "x".into(), reply));
+        assert!(matches!(answer.try_recv().unwrap(), Err(CanaryError::None)));
+        let changes = [("routes/a", Some(json!({"uri": "/a", "plugins": {}})))];
+        assert_eq!(begin(&mut configuration, &changes).unwrap().number, 1);
+        let (reply, mut answer) = oneshot::channel();
+        configuration.ask(Ask::End(Some(7), "x".into(), reply));
+        assert!(matches!(answer.try_recv().unwrap(), Err(CanaryError::None)), "another one");
+        configuration.canary_is_over();
+        let ended = configuration.canaries().last().unwrap();
+        assert_eq!(ended.reason.as_deref(), Some("its time is over"));
+    }
+}
