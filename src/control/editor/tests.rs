@@ -402,7 +402,7 @@ fn what_the_disk_does_not_take_is_not_in_force() {
 fn one_revision_is_taken_back_and_what_came_since_stays() {
     let harness = Harness::in_memory();
     let editor = harness.editor().clone();
-    let route = |uri: &str| Some(json!({"uri": uri}));
+    let route = |uri: &str| Some(route(uri));
     let jack = json!({"username": "jack"});
     let key = json!({"plugins": {"key-auth": {"key": "one"}}});
     harness.write(&[("routes/1", route("/1")), ("routes/2", route("/2"))]).unwrap();
