@@ -13,10 +13,9 @@ use serde_json::{Value, json};
 
 type Table = RouteTable<Arc<usize>>;
 
-fn spec(id: usize, mut route: Value) -> Arc<RouteSpec> {
-    route["id"] = json!(id.to_string());
+fn spec(id: usize, route: Value) -> Arc<RouteSpec> {
     let route: Route = serde_json::from_value(route).expect("a route");
-    Arc::new(RouteSpec::compile(&route, None).expect("a valid route"))
+    Arc::new(RouteSpec::compile(&id.to_string(), &route, None).expect("a valid route"))
 }
 
 fn word(random: &mut fastrand::Rng) -> String {

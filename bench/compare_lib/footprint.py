@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import time
 
 from .measure import say
@@ -10,9 +11,13 @@ from .proxies import PROXIES
 IDLE_CONNECTIONS = 10_000
 SETTLE_SECONDS = 1.0
 READY_SECONDS = 60
+# Types and flags of HTTP/2's frames.
+DATA, HEADERS, RESET, SETTINGS, GOAWAY = 0, 1, 3, 4, 7
+END_STREAM, ACK, END_HEADERS = 1, 1, 4
 # The gateway beside its peers where that means something.
 MEASUREMENTS = {
     "idle": "resident bytes per idle keep-alive connection, of 10,000",
+    "idle-h2": "resident bytes per idle connection of h2 over TLS, of 10,000",
     "start": "seconds from exec to ready, 10,000 routes from a file",
     "rest": "resident bytes per shard at rest",
 }
@@ -23,7 +28,7 @@ def measure(setup, name, proxies):
     say(f"{name}: {MEASUREMENTS[name]}")
     result = []
     for proxy in proxies:
-        value = {"idle": idle, "start": start, "rest": rest}[name](setup, proxy)
+        value = {"idle": idle, "idle-h2": idle_h2, "start": start, "rest": rest}[name](setup, proxy)
         if value is not None:
             say(f"  {proxy}: {', '.join(f'{run:,.4g}' for run in value)}")
             result.append({"name": proxy, "runs": [{"value": run} for run in value]})
@@ -42,19 +47,67 @@ def _connect(port):
     return connection
 
 
+def _frame(kind, flags, stream, payload=b""):
+    """A frame of HTTP/2 (RFC 9113 section 4.1)."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def _connect_h2(port, context):
+    connection = context.wrap_socket(
+        socket.create_connection(("127.0.0.1", port), timeout=30), server_hostname="bench.test")
+    if connection.selected_alpn_protocol() != "h2":
+        raise RuntimeError("no h2 by ALPN")
+    # Indexed fields of HPACK's static table, and two literals.
+    fields = b"\x82\x87\x04\x09/size/128\x01\x0abench.test"
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(SETTINGS, 0, 0)
+                       + _frame(HEADERS, END_STREAM | END_HEADERS, 1, fields))
+    answer, body, settled, ended = b"", b"", False, False
+    while not (settled and ended):
+        while len(answer) < 9 or len(answer) < 9 + int.from_bytes(answer[:3], "big"):
+            piece = connection.recv(16384)
+            if not piece:
+                raise RuntimeError("a connection was closed")
+            answer += piece
+        end = 9 + int.from_bytes(answer[:3], "big")
+        kind, flags, payload = answer[3], answer[4], answer[9:end]
+        answer = answer[end:]
+        if kind == SETTINGS and not flags & ACK:
+            connection.sendall(_frame(SETTINGS, ACK, 0))
+            settled = True
+        elif kind in (RESET, GOAWAY):
+            raise RuntimeError(f"a stream ended with frame type {kind}: {payload!r}")
+        elif kind in (DATA, HEADERS):
+            body += payload if kind == DATA else b""
+            ended = bool(flags & END_STREAM)
+    if len(body) != 128:
+        raise RuntimeError(f"{len(body)} bytes were answered")
+    return connection
+
+
 def idle(setup, name):
     """The growth of resident memory by connections that were used once and then rest."""
+    return _idle(setup, name, "", _connect)
+
+
+def idle_h2(setup, name):
+    """The same for h2 over TLS."""
+    context = ssl._create_unverified_context()
+    context.set_alpn_protocols(["h2"])
+    return _idle(setup, name, "tls", lambda port: _connect_h2(port, context))
+
+
+def _idle(setup, name, conf, connect):
     if name == "relay":
         return None
-    proxy = PROXIES[name](name, setup)
+    proxy = PROXIES[name](name, setup, conf=conf)
     held = []
     try:
-        proxy.wait_ready()
+        proxy.wait_ready(scheme="https" if conf else "http")
         # What the first connections cost (pools, lazily linked code) is not a price per connection.
-        held += [_connect(proxy.port) for _ in range(100)]
+        held += [connect(proxy.port) for _ in range(100)]
         time.sleep(SETTLE_SECONDS)
         before = proxy.process.resident_bytes()
-        held += [_connect(proxy.port) for _ in range(IDLE_CONNECTIONS)]
+        held += [connect(proxy.port) for _ in range(IDLE_CONNECTIONS)]
         time.sleep(SETTLE_SECONDS)
         return [(proxy.process.resident_bytes() - before) / IDLE_CONNECTIONS]
     finally:

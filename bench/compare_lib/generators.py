@@ -20,9 +20,9 @@ def _run(command, cpu, seconds):
     return result.stdout
 
 
-def saturate(port, workload, headers, seconds, cpu):
+def saturate(port, workload, headers, seconds, setup):
     """(completed requests, requests per second) at full speed."""
-    requests, rate = GENERATORS[workload.generator](port, workload, headers, seconds, cpu)
+    requests, rate = GENERATORS[workload.generator](port, workload, headers, seconds, setup)
     if requests == 0:
         raise Void("no request was completed")
     return requests, rate
@@ -32,23 +32,25 @@ def _url(port, workload):
     return f"{workload.scheme}://127.0.0.1:{port}{workload.path}"
 
 
-def wrk(port, workload, headers, seconds, cpu):
+def wrk(port, workload, headers, seconds, setup):
     command = [installed("wrk"), "-t1", f"-c{workload.connections}", f"-d{seconds}s"]
     for name, value in headers.items():
         command += ["-H", f"{name}: {value}"]
-    text = _run([*command, _url(port, workload)], cpu, seconds)
+    text = _run([*command, _url(port, workload)], setup.load_cpu, seconds)
     for trouble in re.finditer(r"(Socket errors|Non-2xx).*", text):
         raise Void(f"wrk says: {trouble.group(0)}")
     requests = int(re.search(r"(\d+) requests in", text).group(1))
     return requests, float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1))
 
 
-def h2load(port, workload, headers, seconds, cpu):
+def h2load(port, workload, headers, seconds, setup):
     command = [installed("h2load"), "-t1", f"-c{workload.connections}", f"-m{workload.streams}",
                f"-D{seconds}"]
+    if workload.upload:
+        command += ["-d", setup.message(workload.upload)]
     for name, value in headers.items():
         command += ["-H", f"{name}: {value}"]
-    text = _run([*command, _url(port, workload)], cpu, seconds)
+    text = _run([*command, _url(port, workload)], setup.load_cpu, seconds)
     done, failed, errored = (int(re.search(rf"(\d+) {word}", text).group(1))
                              for word in ("succeeded", "failed", "errored"))
     if failed or errored:

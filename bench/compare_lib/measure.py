@@ -6,7 +6,7 @@ from statistics import median
 from . import generators
 from .generators import Void
 from .processes import Clock
-from .proxies import PROXIES, get
+from .proxies import PROXIES, Missing, get
 
 OTHERS_BUSY_MAX = 0.3
 ATTEMPTS = 6
@@ -29,7 +29,9 @@ class Runner:
         self.headers = workload.headers | contender.headers
         self.proxy = PROXIES[contender.proxy](
             contender.proxy, setup, contender.variant, conf=workload.conf,
-            bulk=workload.bulk)
+            bulk=workload.bulk, backend=contender.backend)
+        # The other backends count nothing.
+        self.is_counted = contender.backend == "h1"
         self.runs = []
         self.latencies = []
         try:
@@ -49,7 +51,7 @@ class Runner:
 
     def warm_up(self):
         generators.saturate(self.proxy.port, self.workload, self.headers, WARMUP_SECONDS,
-                            self.setup.load_cpu)
+                            self.setup)
 
     def saturate(self):
         """One measured run at full speed."""
@@ -57,11 +59,11 @@ class Runner:
         hits, cpu = self.setup.hits(), process.cpu_seconds()
         requests, rate = generators.saturate(
             self.proxy.port, self.workload, self.headers, self.setup.seconds,
-            self.setup.load_cpu)
+            self.setup)
         used = process.cpu_seconds() - cpu
         surplus = self.setup.hits() - hits - requests
         # What is in flight when the load stops reaches the backend, but is not counted as completed.
-        if not 0 <= surplus <= 2 * self.workload.connections * self.workload.streams:
+        if self.is_counted and not 0 <= surplus <= 2 * self.workload.connections * self.workload.streams:
             raise Void(f"the backend answered {requests + surplus}, {requests} were completed")
         return {"requests": requests, "rate": rate, "cpu_seconds": used,
                 "per_cpu_second": requests / used, "rss": process.resident_bytes()}
@@ -108,7 +110,7 @@ def measure(setup, workload, contenders):
         for contender in contenders:
             try:
                 runners.append(Runner(setup, workload, contender))
-            except (RuntimeError, OSError) as error:
+            except (RuntimeError, OSError, Missing) as error:
                 say(f"*** {workload.name} WITHOUT {contender.name}: {error}")
                 setup.failed.append(f"{workload.name}.{contender.name}")
         for runner in runners:

@@ -43,10 +43,11 @@ class Proxy:
     """One running proxy. Subclasses say how it is started."""
 
     def __init__(self, name, setup, variant="one", cpus=None, conf="",
-                 bulk=False):
+                 bulk=False, backend="h1"):
         self.name = name
         self.setup = setup
         self.variant = variant
+        self.backend = setup.backend(backend)
         self.conf = conf
         self.buffer = BULK_BUFFER if bulk else SMALL_BUFFER
         self.cpus = cpus or [setup.proxy_cpu]
@@ -71,7 +72,7 @@ class Proxy:
         return {}
 
     def values(self):
-        host, port = self.setup.backend_address
+        host, port = self.backend
         return {
             "DIR": self.directory, "LISTEN": f"127.0.0.1:{self.port}",
             "LISTEN_HOST": "127.0.0.1", "LISTEN_PORT": self.port,
@@ -183,7 +184,7 @@ class Envoy(Proxy):
 
 class Relay(Proxy):
     def prepare(self):
-        host, port = self.setup.backend_address
+        host, port = self.backend
         return [*self.setup.wrapper, TARGET / "relay", "--listen", f"127.0.0.1:{self.port}",
                 "--upstream", f"{host}:{port}"]
 
@@ -201,10 +202,11 @@ class Ringgate(Proxy):
             raise Missing(f"there is no {options.binary}")
 
     def prepare(self):
-        resources.write(self.directory / "apisix.yaml", self.variant, self.setup.backend_address,
-                        self.setup.certificate() if self.conf == "tls" else None)
+        resources.write(self.directory / "apisix.yaml", self.variant, self.backend,
+                        self.setup.certificate() if self.conf else None)
         admin, control, metrics = self.more_ports
-        conf = render("ringgate.yaml", self.conf, self.directory, self.values() | {
+        # What it speaks with nodes is among the resources.
+        conf = render("ringgate.yaml", "tls" if self.conf else "", self.directory, self.values() | {
             "SHARDS": list(self.cpus), "ENGINE": self.engine,
             "ADMIN": f"127.0.0.1:{admin}", "CONTROL": f"127.0.0.1:{control}",
             "METRICS": f"127.0.0.1:{metrics}",

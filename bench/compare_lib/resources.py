@@ -33,14 +33,18 @@ def plugins():
     }
 
 
-VARIANTS = {"one": one_route, "many": many_routes, "plugins": plugins}
+VARIANTS = {"one": one_route, "many": many_routes, "plugins": plugins, "h2c": one_route,
+            "grpc": one_route}
+# How nodes are spoken to, where it is not HTTP/1.1.
+SCHEMES = {"h2c": "h2c", "grpc": "grpc"}
 
 
 def write(path, variant, backend, certificate=None):
     """Writes the variant's resources. JSON is YAML, and every object gets a line of its own."""
     objects = VARIANTS[variant]()
     objects["upstreams"] = [{
-        "id": "backend", "type": "roundrobin", "nodes": {"%s:%d" % backend: 1}}]
+        "id": "backend", "type": "roundrobin", "nodes": {"%s:%d" % backend: 1},
+        "scheme": SCHEMES.get(variant, "http")}]
     if certificate:
         objects["ssls"] = [{"id": "bench", "snis": ["bench.test"],
                             "cert": Path(certificate["CERT"]).read_text(),

@@ -1,10 +1,12 @@
-"""What every run shares: the backend, the CPUs, and the processes to end."""
+"""What every run shares: the backends, the CPUs, and the processes to end."""
 
+import socket
+import struct
 import subprocess
 import time
 
 from .processes import Process, free_ports
-from .proxies import TARGET, get
+from .proxies import TARGET, get, installed
 
 
 class Setup:
@@ -16,6 +18,7 @@ class Setup:
         self.proxy_cpu, self.load_cpu = cpus
         self.backend_address = ("127.0.0.1", free_ports(1)[0])
         self.processes = []
+        self.h2c_address = None
         # How to measure; bench/compare sets what its options say.
         self.rounds, self.seconds = 1, 1
         self.noisy, self.latency = False, True
@@ -34,6 +37,38 @@ class Setup:
             except OSError:
                 time.sleep(0.01)
         raise RuntimeError(f"the backend does not start: {self.processes[0].log_tail()}")
+
+    def backend(self, kind):
+        """The address of one that speaks h1, or h2c with prior knowledge."""
+        if kind == "h2c" and not self.h2c_address:
+            self.h2c_address = self._start_h2c()
+        return {"h1": self.backend_address, "h2c": self.h2c_address}[kind]
+
+    def _start_h2c(self):
+        """nghttp2's server: what it answers is a file, with gRPC's trailer behind it."""
+        program = installed("nghttpd")
+        address = ("127.0.0.1", free_ports(1)[0])
+        root = self.directory / "h2c"
+        (root / "size").mkdir(parents=True)
+        (root / "size" / "128").write_bytes((b"abcdefghijklmnopqrstuvwxyz" * 5)[:128])
+        process = Process(
+            "nghttpd", [program, "--no-tls", "-a", address[0], "-d", root, "-m", "1024",
+                        "--trailer", "grpc-status: 0", address[1]],
+            [self.load_cpu], self.directory / "h2c.log")
+        self.processes.append(process)
+        for _ in range(500):
+            try:
+                socket.create_connection(address, timeout=5).close()
+                return address
+            except OSError:
+                time.sleep(0.01)
+        raise RuntimeError(f"nghttpd does not start: {process.log_tail()}")
+
+    def message(self, size):
+        """A file with a gRPC message of so many bytes."""
+        path = self.directory / f"message-{size}"
+        path.write_bytes(struct.pack(">BI", 0, size) + b"m" * size)
+        return path
 
     def certificate(self):
         """Paths of a certificate for bench.test, made for this run: CERT, KEY, and both in PEM."""

@@ -15,6 +15,8 @@ class Contender:
     proxy: str
     variant: str = "one"
     headers: dict = field(default_factory=dict)
+    # A key of setup.BACKENDS: what the nodes behind it speak.
+    backend: str = "h1"
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,12 @@ class Workload:
     # A key of generators.GENERATORS, and the streams per connection where the protocol has them.
     generator: str = "wrk"
     streams: int = 1
-    # The gateway cannot do it yet: runs only when it is named.
-    planned: bool = False
+    # The resources of the gateway, where the peers' files say the same.
+    variant: str = "one"
+    # A key of setup.BACKENDS.
+    backend: str = "h1"
+    # Bytes of a request's body, with generators that send one.
+    upload: int = 0
 
     @property
     def path(self):
@@ -53,7 +59,9 @@ class Workload:
         """Who takes part, when these proxies can run."""
         if self.contenders:
             return [each for each in self.contenders if each.proxy in proxies]
-        return [Contender(name, name) for name in proxies if name not in self.without]
+        return [Contender(name, name, self.variant if name == "ringgate" else "one",
+                          backend=self.backend)
+                for name in proxies if name not in self.without]
 
 
 WORKLOADS = {each.name: each for each in (
@@ -62,15 +70,23 @@ WORKLOADS = {each.name: each for each in (
     Workload("W3", "h1 keep-alive, 16 connections, 1 MB", LARGE, connections=16),
     # A relay cannot keep its upstream connection while the client's ends: other work altogether.
     Workload("W4", "TLS 1.3, h1 keep-alive, 64 connections, 128 B", SMALL, conf="tls",
-             scheme="https", without=("relay",), planned=True),
+             scheme="https", without=("relay",)),
     Workload("W5", "h2 over TLS to h1, 16 connections of 32 streams, 128 B", SMALL,
              connections=16, streams=32, conf="tls", scheme="https", generator="h2load",
-             without=("relay",), planned=True),
+             without=("relay",)),
     Workload("W7", "TLS 1.3 full handshakes, a connection per request, 128 B", SMALL,
-             conf="tls", scheme="https", headers={"Connection": "close"}, without=("relay",),
-             planned=True),
+             conf="tls", scheme="https", headers={"Connection": "close"}, without=("relay",)),
     Workload("W8", "a new connection per request, 128 B", SMALL,
              headers={"Connection": "close"}, without=("relay",)),
+    Workload("W9", "gRPC: h2 over TLS to h2c, 16 connections of 32 streams, 128 B each way", SMALL,
+             connections=16, streams=32, conf="grpc", scheme="https", generator="h2load",
+             without=("relay",), variant="grpc", backend="h2c", upload=SMALL,
+             headers={"content-type": "application/grpc", "te": "trailers"}),
+    Workload("H2C", "h1 keep-alive, 64 connections, 128 B: to nodes by h2c against h1", SMALL,
+             contenders=(
+                 Contender("h2c-up", "ringgate", "h2c", backend="h2c"),
+                 Contender("h1-up", "ringgate"),
+             )),
     Workload("P3", "key-auth + limit-count + prometheus against none, 128 B", SMALL, contenders=(
         Contender("plugins", "ringgate", "plugins", {"apikey": resources.KEY}),
         Contender("plain", "ringgate"),

@@ -18,7 +18,7 @@ use super::editor::{Editor, Job};
 use crate::config::encryption::Encryption;
 use crate::config::entries::{Entries, Entry, Key};
 use crate::config::plan::{Compiler, Ingredients, Plan, located};
-use crate::config::resources::{Nodes, Route, Upstream};
+use crate::config::resources::{Nodes, PassHost, Route, Upstream};
 use crate::config::store::{Content, Feed, Local, Store, StoreError};
 use crate::config::{Checks, Problem, Problems, Resource, Resources};
 use crate::control::admin::ConfigState;
@@ -282,6 +282,11 @@ impl Configuration {
                 upstream: upstream.id.clone(),
                 endpoints: upstream.balancer.endpoints().to_vec(),
                 checks: upstream.checks.clone(),
+                tls: upstream.tls.clone(),
+                name: match upstream.pass_host {
+                    PassHost::Rewrite => upstream.upstream_host.clone(),
+                    PassHost::Pass | PassHost::Node => None,
+                },
             })
             .collect();
         running.health.apply(&targets);

@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use self::probe::Probe;
+use crate::tls::UpstreamTls;
 use crate::upstream::endpoint::{Endpoint, EndpointState};
 use crate::upstream::health::{Active, CheckType, Checks, HealthState, Status};
 
@@ -39,6 +40,17 @@ pub struct Target {
     pub endpoints: Vec<Endpoint>,
     /// Its checks. None, or none that run: its endpoints are healthy.
     pub checks: Option<Arc<Checks>>,
+    /// TLS with its endpoints, where there is any.
+    pub tls: Option<Arc<UpstreamTls>>,
+    /// The name that its endpoints are met under (`upstream_host`); None: their own.
+    pub name: Option<Box<str>>,
+}
+
+impl Target {
+    /// What tells apart how its endpoints are met.
+    fn way(&self) -> (Option<u64>, Option<&str>) {
+        (self.tls.as_ref().map(|tls| tls.key), self.name.as_deref())
+    }
 }
 
 /// What the log should say.
@@ -107,6 +119,9 @@ pub struct HealthChecks {
 struct Running {
     active: Arc<Active>,
     host: Arc<str>,
+    /// [`Target::way`].
+    tls: Option<u64>,
+    name: Option<Box<str>>,
     state: Arc<EndpointState>,
     concurrency: Arc<Semaphore>,
     task: JoinHandle<()>,
@@ -198,7 +213,12 @@ impl HealthChecks {
                 continue;
             }
             let running = match old_tasks.remove(&key) {
-                Some(running) if running.is(active, endpoint, concurrency) => running,
+                Some(running)
+                    if running.is(active, endpoint, concurrency)
+                        && (running.tls, running.name.as_deref()) == target.way() =>
+                {
+                    running
+                }
                 old => {
                     if let Some(running) = old {
                         running.task.abort();
@@ -209,11 +229,13 @@ impl HealthChecks {
                         return (self.log)(Event::NotChecked { upstream, reason });
                     }
                     let permits = [concurrency.clone(), self.permits_all.clone()];
-                    let probe = Probe::new(active, &endpoint.host, endpoint.address);
+                    let probe = Probe::new(active, endpoint, target);
                     let state = endpoint.state.clone();
                     Running {
                         active: active.clone(),
                         host: endpoint.host.clone(),
+                        tls: target.way().0,
+                        name: target.name.clone(),
                         state: state.clone(),
                         concurrency: concurrency.clone(),
                         task: tokio::spawn(check(active.clone(), probe, state, permits)),

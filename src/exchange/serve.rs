@@ -26,13 +26,16 @@ pub async fn serve<R: Receive, S: Respond, N: Nodes>(
     nodes: &N,
     exchange: Exchange<R, S>,
 ) -> Result<(), Fault> {
-    let Exchange { mut head, body, mut client, connection } = exchange;
+    let Exchange { mut head, mut body, mut client, connection } = exchange;
     let _active = Active::enter(&shard.metrics);
     let plan = shard.pin();
     let corrected = client_address::corrected(&shard.settings.trusted, &connection, &head);
     let seen = corrected.as_ref().unwrap_or(&connection);
     let mut cx = Cx::new(shard, &plan, seen);
     cx.grpc = ringgate_grpc::is_grpc_request(&head);
+    if cx.grpc {
+        body.allow_pauses();
+    }
     if let Some(found) = plan.routes.find(&Subject::new(&head, seen)) {
         cx.route = Some(found.payload);
         cx.matched_uri = Some(found.uri());

@@ -71,7 +71,7 @@ pub(super) fn rejected(
     let mut count = usize::from(taken.is_some());
     for (id, raw) in disabled(world) {
         count += 1;
-        let would = compile(world, raw).map(|spec| spec.judge(subject));
+        let would = compile(world, id, raw).map(|spec| spec.judge(subject));
         let (detail, list) = match would {
             Some(Verdict::Matched) => ("status is 0; all its conditions hold", &mut near),
             _ => ("status is 0", &mut far),
@@ -110,9 +110,9 @@ fn disabled<'w>(world: &World<'w>) -> impl Iterator<Item = (&'w str, &'w Route)>
 }
 
 /// A route that is not in the plan.
-fn compile(world: &World<'_>, raw: &Route) -> Option<RouteSpec> {
+fn compile(world: &World<'_>, id: &str, raw: &Route) -> Option<RouteSpec> {
     let service = raw.service_id.as_ref().and_then(|Id(id)| world.resources.services.get(id));
-    RouteSpec::compile(raw, service.and_then(|service| service.hosts.as_deref())).ok()
+    RouteSpec::compile(id, raw, service.and_then(|service| service.hosts.as_deref())).ok()
 }
 
 /// The first reason against a route: its name, and the words.

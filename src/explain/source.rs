@@ -38,7 +38,18 @@ pub fn load(
             Ok(Source { name, resources, left_out: Problems::new() })
         }
         Store::Embedded { path } => database(path, bootstrap, plugins, checks),
-        _ => database(&bootstrap.history.path, bootstrap, plugins, checks),
+        shared => {
+            let file = bootstrap.history.path.join(store::FILE);
+            if !file.exists() {
+                let kind = shared.kind();
+                let reason = format!(
+                    "nothing is kept here yet of the {kind} store: ask a gateway with --admin"
+                );
+                let file = file.to_string_lossy().as_ref().into();
+                return Err(Problems::of(Problem { file, line: 0, path: String::new(), reason }));
+            }
+            database(&bootstrap.history.path, bootstrap, plugins, checks)
+        }
     }
 }
 

@@ -121,5 +121,5 @@ fn filter_func(value: &Value) -> Result<(), Vec<Violation>> {
     let broken = |reason: String| vec![(String::new(), reason)];
     let route = serde_json::from_value(json!({ "uri": "/", "filter_func": value }))
         .map_err(|error| broken(error.to_string()))?;
-    RouteSpec::compile(&route, None).map(drop).map_err(|error| broken(error.to_string()))
+    RouteSpec::compile("", &route, None).map(drop).map_err(|error| broken(error.to_string()))
 }

@@ -30,4 +30,5 @@ pub use pattern::UriPattern;
 pub use spec::{Methods, RouteError, RouteSpec};
 pub use table::{Candidate, Match, Outcome, Rejection, RouteTable};
 pub use template::Template;
+pub use tls::TlsVariable;
 pub use variable::{Context, Subject, Variable};

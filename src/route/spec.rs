@@ -126,6 +126,7 @@ impl RouteSpec {
     /// Compiles a route. Its service's hosts count where it has none itself, as in APISIX. Whether
     /// the route is enabled (`status`) is the caller's matter.
     pub fn compile(
+        id: &str,
         route: &Route,
         service_hosts: Option<&[String]>,
     ) -> Result<RouteSpec, RouteError> {
@@ -141,7 +142,7 @@ impl RouteSpec {
         let vars = route.vars.as_ref().map(Expr::compile).transpose().map_err(RouteError::Vars)?;
         let filter = route.filter_func.as_deref().map(filter).transpose()?;
         Ok(RouteSpec {
-            id: route.id.as_ref().map_or("", |id| &id.0).into(),
+            id: id.into(),
             priority: route.priority,
             uris: list(uris, "uris", |uri| UriPattern::compile(uri).map(Arc::new))?,
             hosts: list(hosts, "hosts", HostPattern::compile)?,

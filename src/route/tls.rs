@@ -4,9 +4,12 @@ use std::borrow::Cow;
 
 use ringgate_core::{ClientCertificate, PeerCertificate, TlsInfo};
 
-/// A variable of TLS, named without `ssl_`.
+/// A variable of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tls {
+pub struct TlsVariable(Tls);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tls {
     Protocol,
     Cipher,
     ServerName,
@@ -18,9 +21,10 @@ pub(super) enum Tls {
     Fingerprint,
 }
 
-impl Tls {
-    pub(super) fn of(name: &str) -> Option<Tls> {
-        Some(match name {
+impl TlsVariable {
+    /// By nginx's name: `ssl_protocol`.
+    pub fn of(name: &str) -> Option<TlsVariable> {
+        let variable = match name.strip_prefix("ssl_")? {
             "protocol" => Tls::Protocol,
             "cipher" => Tls::Cipher,
             "server_name" => Tls::ServerName,
@@ -31,12 +35,13 @@ impl Tls {
             "client_serial" => Tls::Serial,
             "client_fingerprint" => Tls::Fingerprint,
             _ => return None,
-        })
+        };
+        Some(TlsVariable(variable))
     }
 
     /// What is told of the client's certificate is told of one that was verified only.
-    pub(super) fn value(self, tls: &TlsInfo) -> Option<Cow<'_, [u8]>> {
-        let text = match self {
+    pub fn value(self, tls: &TlsInfo) -> Option<Cow<'_, [u8]>> {
+        let text = match self.0 {
             Tls::Protocol => tls.version,
             Tls::Cipher => tls.cipher,
             Tls::ServerName => tls.server_name.as_deref()?,

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use ringgate_core::{BodyLength, ConnectionInfo, HeaderId, RequestHead, path, split_authority};
 
 use super::fields;
-use super::tls::Tls;
+use super::tls::TlsVariable;
 
 /// Variables that do not follow from the head and the connection: the consumer, the route, the
 /// node, what a body says. Names come without `$`.
@@ -80,7 +80,7 @@ enum Kind {
     Request,
     Protocol,
     ContentLength,
-    Tls(Tls),
+    Tls(TlsVariable),
     Context(Box<str>),
 }
 
@@ -110,8 +110,8 @@ impl Variable {
             _ => match name.split_once('_') {
                 Some(("arg", arg)) => Kind::Arg(arg.as_bytes().into()),
                 Some(("http", name)) => header(name),
-                Some(("ssl", part)) => {
-                    Tls::of(part).map_or_else(|| Kind::Context(name.into()), Kind::Tls)
+                Some(("ssl", _)) => {
+                    TlsVariable::of(name).map_or_else(|| Kind::Context(name.into()), Kind::Tls)
                 }
                 Some(("cookie", cookie)) => Kind::Cookie(cookie.as_bytes().into()),
                 _ => Kind::Context(name.into()),

@@ -151,5 +151,6 @@ fn record<'a>(request: &'a RequestHead, cx: &'a Cx<'_>) -> Record<'a> {
         request_id: request.headers.get_named(b"x-request-id"),
         fault: outcome.fault,
         connection: cx.connection.id,
+        tls: cx.connection.tls.as_deref(),
     }
 }

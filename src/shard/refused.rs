@@ -108,6 +108,7 @@ impl<'a> Refused<'a> {
             request_id: None,
             fault: Some(self.fault),
             connection: connection.id,
+            tls: connection.tls.as_deref(),
         }
     }
 }

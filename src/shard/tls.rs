@@ -44,6 +44,7 @@ pub(super) async fn terminate<R: ReadIo + 'static, W: WriteIo + 'static>(
     };
     let Some(policy) = policy else { return };
     shard.metrics.add(Counter::Handshakes, 1);
+    shard.metrics.add(Counter::HandshakesResumed, u64::from(handshake.resumed));
     info.tls = Some(Rc::new(policy.info(listener, &handshake)));
     let info = Rc::new(info);
     let is_http2 = handshake.alpn.as_deref() == Some(b"h2");

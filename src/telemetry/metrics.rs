@@ -63,6 +63,8 @@ labels! {
         LimitRejected = "limit_rejections",
         /// TLS handshakes that ended well.
         Handshakes = "tls_handshakes",
+        /// Of these, those that resumed a session.
+        HandshakesResumed = "tls_handshakes_resumed",
     }
 }
 

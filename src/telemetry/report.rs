@@ -93,6 +93,7 @@ const fn counter_help(counter: Counter) -> &'static str {
         Counter::AccessLogDropped => "Access-log lines dropped because the disk side was behind",
         Counter::LimitRejected => "Requests rejected by limit plugins",
         Counter::Handshakes => "TLS handshakes that ended well",
+        Counter::HandshakesResumed => "TLS handshakes that resumed a session",
     }
 }
 

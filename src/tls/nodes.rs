@@ -32,6 +32,11 @@ pub struct UpstreamTls {
 pub struct NodeName<'a>(ServerName<'a>);
 
 impl NodeName<'_> {
+    /// Of a host as it is configured; [`None`]: it is no name for TLS.
+    pub fn of_host(host: &str) -> Option<NodeName<'static>> {
+        parse(host.as_bytes()).map(|name| NodeName(name.to_owned()))
+    }
+
     /// As rustls takes it, for a connection that is opened.
     pub fn to_server_name(&self) -> ServerName<'static> {
         self.0.to_owned()
@@ -44,6 +49,14 @@ impl UpstreamTls {
     pub fn config(&self) -> Arc<ClientConfig> {
         let mut config = self.config.clone();
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        Arc::new(config)
+    }
+
+    /// The same for a connection that speaks HTTP/2, whatever the upstream's requests do.
+    pub fn http2_config(&self) -> Arc<ClientConfig> {
+        let mut config = self.config.clone();
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = vec![b"h2".to_vec()];
         Arc::new(config)
     }
 

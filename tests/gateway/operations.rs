@@ -31,7 +31,7 @@ fn the_key_is_made_once_for_its_owner_alone_and_never_told() {
 fn a_key_of_the_environment_makes_no_file() {
     let key = "of-the-environment-0123456789";
     let gateway = plan("").env("RINGGATE_ADMIN_KEY", key).start();
-    assert!(!gateway.conf("data").exists());
+    assert!(!gateway.conf("data/admin.key").exists());
     let answer = gateway.admin("/ringgate/status", &format!("X-API-KEY: {key}\r\n"));
     assert_eq!(answer.status, 200);
     let said = until("the start", || {
@@ -126,7 +126,7 @@ fn the_admin_api_can_be_off() {
     });
     assert_eq!(served.status, 404);
     assert!(std::net::TcpStream::connect((ip, 9180)).is_err());
-    assert!(!folder.path().join("data").exists(), "no key is made for nobody");
+    assert!(!folder.path().join("data/admin.key").exists(), "no key is made for nobody");
     child.kill().unwrap();
     child.wait().unwrap();
 }

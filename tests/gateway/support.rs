@@ -150,6 +150,9 @@ impl Plan {
         if !self.more.contains("timeouts:") {
             let _ = writeln!(text, "timeouts: {{ shutdown: {} }}", self.shutdown);
         }
+        if !self.more.contains("store:") {
+            text.push_str("store: { kind: file, path: apisix.yaml }\n");
+        }
         text.push_str(&self.more);
         text
     }

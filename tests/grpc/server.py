@@ -1,4 +1,5 @@
-"""A gRPC server without generated code: messages are bytes. Prints its port, serves until stdin ends.
+"""A gRPC server without generated code: messages are bytes. Prints its port, and with a certificate
+and a key (files in PEM) the port of the same behind TLS; serves until stdin ends.
 
 The methods of test.Calls do what their names say. `x-echo` comes back in the initial metadata,
 `x-echo-bin` in the trailers. Messages: four bytes of size that the answer should have, then
@@ -39,8 +40,11 @@ def unary(request, context):
 
 
 def client_stream(requests, context):
+    watch = Watch(context)
     echo_metadata(context)
-    return struct.pack(">I", sum(len(request) for request in requests))
+    total = sum(len(request) for request in requests)
+    watch.done()
+    return struct.pack(">I", total)
 
 
 def server_stream(request, context):
@@ -52,11 +56,25 @@ def server_stream(request, context):
         time.sleep(pause)
 
 
+class Watch:
+    """Counts the call as cancelled if it ends before the handler has."""
+
+    def __init__(self, context):
+        self.context, self.is_done = context, False
+        context.add_callback(lambda: self.is_done or cancelled.release())
+
+    def done(self):
+        # Requests of a call that was given up may just end, a moment before the call does.
+        time.sleep(0.05)
+        self.is_done = self.context.is_active()
+
+
 def bidi(requests, context):
-    context.add_callback(lambda: cancelled.release())
+    watch = Watch(context)
     echo_metadata(context)
     for request in requests:
         yield sized(request)
+    watch.done()
 
 
 def fail(request, context):
@@ -71,8 +89,9 @@ def fail_late(request, context):
 
 
 def sleep(request, context):
-    context.add_callback(lambda: cancelled.release())
+    watch = Watch(context)
     time.sleep(struct.unpack(">I", request[:4])[0] / 1000)
+    watch.done()
     return b""
 
 
@@ -119,6 +138,23 @@ def list_books(request, context):
         context.abort(grpc.StatusCode.DATA_LOSS, "pages are missing")
 
 
+def slow_book(request, context):
+    time.sleep(5)
+    return book(b"late", 1)
+
+
+def text(field, value):
+    return bytes([field << 3 | 2]) + varint(len(value)) + value
+
+
+def refuse_book(request, context):
+    """Ends with a google.rpc.Status that has a test.Detail in it."""
+    detail = text(1, b"type.test/test.Detail") + text(2, text(1, b"sold out"))
+    status = b"\x08\x09" + text(2, b"no more") + text(3, detail)
+    context.set_trailing_metadata((("grpc-status-details-bin", status),))
+    context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no more")
+
+
 HEALTH = {b"": 1, b"test.Calls": 1, b"test.Down": 2}
 
 
@@ -152,6 +188,8 @@ METHODS = {
     "test.Books": {
         "Get": UNARY(get_book),
         "List": grpc.unary_stream_rpc_method_handler(list_books),
+        "Slow": UNARY(slow_book),
+        "Refuse": UNARY(refuse_book),
     },
     "grpc.health.v1.Health": {"Check": UNARY(check)},
 }
@@ -163,8 +201,12 @@ server = grpc.server(
 for service, methods in METHODS.items():
     handler = grpc.method_handlers_generic_handler(service, methods)
     server.add_generic_rpc_handlers((handler,))
-port = server.add_insecure_port("127.0.0.1:0")
+ports = [server.add_insecure_port("127.0.0.1:0")]
+if len(sys.argv) > 1:
+    certificate, key = (open(name, "rb").read() for name in sys.argv[1:3])
+    credentials = grpc.ssl_server_credentials([(key, certificate)])
+    ports.append(server.add_secure_port("127.0.0.1:0", credentials))
 server.start()
-print(port, flush=True)
+print(*ports, flush=True)
 sys.stdin.read()
 server.stop(0)

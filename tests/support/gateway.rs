@@ -27,10 +27,12 @@ const START: Duration = Duration::from_secs(30);
 /// What a gateway is started with.
 #[derive(Debug, Clone)]
 pub struct Config {
+    environment: Vec<(String, String)>,
     bootstrap: Map<String, Value>,
     resources: String,
     nofile: Option<u64>,
     drain_within: Duration,
+    tls: bool,
 }
 
 impl Config {
@@ -39,11 +41,19 @@ impl Config {
         let mut bootstrap = Map::new();
         bootstrap.insert("shards".into(), json!(1));
         Config {
+            environment: Vec::new(),
             bootstrap,
             resources: resources.text(),
             nofile: None,
             drain_within: Duration::from_secs(5),
+            tls: false,
         }
+    }
+
+    /// A second listener, which terminates TLS ([`Gateway::tls_address`]).
+    pub fn tls(mut self) -> Config {
+        self.tls = true;
+        self
     }
 
     /// Sets a key of the bootstrap file.
@@ -55,6 +65,12 @@ impl Config {
     fn set_in(mut self, section: &str, key: &str, value: Value) -> Config {
         let section = self.bootstrap.entry(section).or_insert_with(|| json!({}));
         section[key] = value;
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Config {
+        self.environment.push((name.into(), value.into()));
         self
     }
 
@@ -92,6 +108,8 @@ impl Config {
 pub struct Gateway {
     /// Where clients connect.
     pub address: SocketAddr,
+    /// Where they do with TLS, if [`Config::tls`] was asked for.
+    pub tls_address: SocketAddr,
     pub admin: SocketAddr,
     pub metrics_address: SocketAddr,
     child: Child,
@@ -100,7 +118,7 @@ pub struct Gateway {
     descriptors: usize,
     drain_within: Duration,
     ended: bool,
-    _ports: [Port; 3],
+    _ports: [Port; 4],
 }
 
 impl Gateway {
@@ -118,30 +136,36 @@ impl Gateway {
 
     fn try_start(config: &Config) -> Result<Gateway, String> {
         let folder = tempfile::tempdir().unwrap();
-        let ports = [Port::free(), Port::free(), Port::free()];
-        let [address, admin, metrics_address] =
-            [0, 1, 2].map(|i: usize| SocketAddr::from(([127, 0, 0, 1], ports[i].number)));
+        let ports = [Port::free(), Port::free(), Port::free(), Port::free()];
+        let [address, admin, metrics_address, tls_address] =
+            [0, 1, 2, 3].map(|i: usize| SocketAddr::from(([127, 0, 0, 1], ports[i].number)));
         let mut bootstrap = config.bootstrap.clone();
         let engine = std::env::var("RINGGATE_TEST_ENGINE").unwrap_or_else(|_| "auto".into());
         bootstrap.entry("engine").or_insert(json!(engine));
         bootstrap.entry("error_log").or_insert(json!({"level": "debug"}));
-        bootstrap
-            .entry("listeners")
-            .or_insert(json!([{"address": address.to_string(), "protocol": "http"}]));
+        let mut listeners = vec![json!({"address": address.to_string(), "protocol": "http"})];
+        if config.tls {
+            listeners.push(json!({"address": tls_address.to_string(), "protocol": "https"}));
+        }
+        bootstrap.entry("listeners").or_insert(json!(listeners));
         bootstrap.entry("admin").or_insert(json!({}))["address"] = json!(admin.to_string());
         bootstrap.insert("metrics".into(), json!({"address": metrics_address.to_string()}));
         bootstrap.insert("control".into(), json!("off"));
         bootstrap.entry("store").or_insert(json!({"kind": "file", "path": "resources.yaml"}));
         let file = folder.path().join("ringgate.yaml");
+        fill_in(&mut bootstrap, address, tls_address);
         fs::write(&file, serde_json::to_string_pretty(&bootstrap).unwrap()).unwrap();
         fs::write(folder.path().join("resources.yaml"), &config.resources).unwrap();
 
-        let mut child = command(&file, folder.path(), config.nofile).spawn().expect("the binary");
+        let mut command = command(&file, folder.path(), config.nofile);
+        command.envs(config.environment.iter().map(|(name, value)| (name, value)));
+        let mut child = command.spawn().expect("the binary");
         let errors = Arc::<Mutex<String>>::default();
         collect(child.stderr.take().unwrap(), errors.clone());
         collect(child.stdout.take().unwrap(), errors.clone());
         let mut gateway = Gateway {
             address,
+            tls_address,
             admin,
             metrics_address,
             child,
@@ -405,6 +429,17 @@ impl Drop for Gateway {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Gives listeners that a test has set without an address those of the gateway.
+fn fill_in(bootstrap: &mut Map<String, Value>, plain: SocketAddr, tls: SocketAddr) {
+    let listeners = bootstrap.get_mut("listeners").and_then(Value::as_array_mut);
+    for listener in listeners.into_iter().flatten() {
+        if listener.get("address").is_none() {
+            let address = if listener["protocol"] == "https" { tls } else { plain };
+            listener["address"] = json!(address.to_string());
+        }
     }
 }
 

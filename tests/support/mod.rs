@@ -20,6 +20,7 @@ pub use client::RawClient;
 pub use gateway::{ADMIN_KEY, Config, Gateway};
 pub use message::{Body, Framing, Head, Response};
 pub use origin::{Conversation, Origin, Recorded};
+pub use ports::Port;
 pub use resources::{Resources, route, routes_to, upstream};
 
 /// How long a test waits for what has to happen.

@@ -60,6 +60,10 @@ pub trait Receive {
 
     /// Whether the next [`Receive::frame`] returns without waiting for the peer.
     fn is_ready(&self) -> bool;
+
+    /// What comes is a stream of messages, not a body that is on its way: from now on it may pause
+    /// as long as a tunnel may, and there is no rate that it has to keep up.
+    fn allow_pauses(&mut self) {}
 }
 
 /// The way back to the client.

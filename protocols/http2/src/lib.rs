@@ -8,7 +8,8 @@
 //! A connection is one task, which polls it all the time; its streams live in tasks of others. What
 //! h2 does not do stands beside it: bounds on every wait, budgets against floods (`flood`), who may
 //! send first (`schedule`), heads as strict as HTTP/1.1's (`heads`), WebSockets over extended
-//! CONNECT (`websocket`). Frames are seen as they pass (`wire`, `monitor`).
+//! CONNECT (`websocket`), and rules that h2 does not keep to the letter (`rules`). Frames are seen as
+//! they pass (`wire`, `monitor`).
 
 pub mod client;
 mod fault;
@@ -19,6 +20,7 @@ mod monitor;
 mod outgoing;
 mod payload;
 mod priority;
+mod rules;
 mod schedule;
 pub mod server;
 mod websocket;

@@ -4,9 +4,12 @@
 use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
+use h2::Reason;
+
 use crate::flood::Flood;
+use crate::rules::{Breach, Rules};
 use crate::schedule::Schedule;
-use crate::wire::frames::{FrameHead, FrameScan, flag, kind};
+use crate::wire::frames::{FrameHead, FrameScan, FrameSink, flag, kind};
 
 /// `PRI * HTTP/2.0 …` (RFC 9113 §3.4).
 pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -30,7 +33,9 @@ pub(crate) struct Monitor {
     block_is_open: Cell<bool>,
     /// Since when the rest of something is due: of a header block, or of a frame other than DATA.
     due_since: Cell<Option<Instant>>,
-    excess: Cell<Option<&'static str>>,
+    /// Of a client's frames; none where the peer is a node.
+    rules: Option<RefCell<Rules>>,
+    breach: Cell<Option<Breach>>,
     go_away: Cell<Option<GoAway>>,
     settings_came: Cell<bool>,
     /// When the peer was last heard.
@@ -40,7 +45,8 @@ pub(crate) struct Monitor {
 impl Monitor {
     /// For connections from clients.
     pub(crate) fn of_server(flood: Flood) -> Monitor {
-        Monitor::new(flood, PREFACE.len() as u32, 0)
+        let rules = Some(RefCell::default());
+        Monitor { rules, ..Monitor::new(flood, PREFACE.len() as u32, 0) }
     }
 
     /// For connections to nodes.
@@ -56,7 +62,8 @@ impl Monitor {
             schedule: Schedule::default(),
             block_is_open: Cell::new(false),
             due_since: Cell::new(None),
-            excess: Cell::new(None),
+            rules: None,
+            breach: Cell::new(None),
             go_away: Cell::new(None),
             settings_came: Cell::new(false),
             heard: Cell::new(ringgate_io::now()),
@@ -67,7 +74,7 @@ impl Monitor {
     pub(crate) fn receives(&self, bytes: &[u8]) {
         self.heard.set(ringgate_io::now());
         let mut scan = self.coming.borrow_mut();
-        scan.feed(bytes, |head| self.comes(head));
+        scan.feed(bytes, Coming(self));
         let due = self.block_is_open.get() || scan.is_within_control();
         match (due, self.due_since.get()) {
             (true, None) => self.due_since.set(Some(ringgate_io::now())),
@@ -76,7 +83,8 @@ impl Monitor {
         }
     }
 
-    fn comes(&self, head: &FrameHead) {
+    /// Whether the payload is to be seen.
+    fn comes(&self, head: &FrameHead) -> bool {
         match head.kind {
             kind::HEADERS | kind::CONTINUATION => {
                 self.block_is_open.set(!head.has(flag::END_HEADERS));
@@ -90,27 +98,55 @@ impl Monitor {
             _ => {}
         }
         if let Err(what) = self.flood.borrow_mut().comes(head) {
-            self.excess.set(Some(what));
+            self.exceeds(what);
+        }
+        match &self.rules {
+            Some(rules) => rules.borrow_mut().comes(head).unwrap_or_else(|breach| {
+                self.breaks(breach);
+                false
+            }),
+            None => false,
+        }
+    }
+
+    fn exceeds(&self, what: &'static str) {
+        self.breaks(Breach { reason: Reason::ENHANCE_YOUR_CALM, what });
+    }
+
+    /// The first one counts.
+    fn breaks(&self, breach: Breach) {
+        if self.breach.get().is_none() {
+            self.breach.set(Some(breach));
         }
     }
 
     /// These bytes go next.
     pub(crate) fn sends(&self, bytes: &[u8]) {
-        self.going.borrow_mut().feed(bytes, |head| {
+        self.going.borrow_mut().feed(bytes, |head: &FrameHead| {
             match head.kind {
                 kind::DATA => self.schedule.left(head.stream, head.length),
-                kind::RST_STREAM => self.schedule.forget(head.stream),
+                kind::RST_STREAM => {
+                    self.schedule.forget(head.stream);
+                    if let Some(rules) = &self.rules {
+                        rules.borrow_mut().was_reset(head.stream);
+                    }
+                }
                 _ => {}
             }
             if let Err(what) = self.flood.borrow_mut().goes(head) {
-                self.excess.set(Some(what));
+                self.exceeds(what);
             }
         });
     }
 
-    /// What the peer does too much of.
-    pub(crate) fn excess(&self) -> Option<&'static str> {
-        self.excess.get()
+    /// What the peer does too much of, or does against the rules.
+    pub(crate) fn breach(&self) -> Option<Breach> {
+        self.breach.get()
+    }
+
+    /// Whether the trailers that came on a stream are malformed, though h2 took them.
+    pub(crate) fn is_malformed(&self, stream: u32) -> bool {
+        self.rules.as_ref().is_some_and(|rules| rules.borrow().is_malformed(stream))
     }
 
     /// Since when the rest of a header block or of a control frame is due.
@@ -131,5 +167,22 @@ impl Monitor {
     /// When the peer was last heard.
     pub(crate) fn heard(&self) -> Instant {
         self.heard.get()
+    }
+}
+
+/// Sees what comes.
+struct Coming<'m>(&'m Monitor);
+
+impl FrameSink for Coming<'_> {
+    fn frame(&mut self, head: &FrameHead) -> bool {
+        self.0.comes(head)
+    }
+
+    fn payload(&mut self, bytes: &[u8], ends: bool) {
+        if let Some(rules) = &self.0.rules
+            && let Err(breach) = rules.borrow_mut().payload(bytes, ends)
+        {
+            self.0.breaks(breach);
+        }
     }
 }

@@ -172,8 +172,12 @@ impl Outgoing {
         while !chunk.is_empty() {
             let Poll::Ready(granted) = schedule.poll_turn(cx, self.id, self.priority, chunk.len())
             else {
-                // Nothing else would tell of a reset meanwhile.
-                return self.poll_gone(cx).map(Err);
+                // Nothing else would tell of a reset meanwhile. Who does not wait any more must not
+                // keep a place before those who do.
+                return self.poll_gone(cx).map(|stop| {
+                    self.monitor.schedule.leave(self.id);
+                    Err(stop)
+                });
             };
             self.stream.reserve_capacity(granted);
             let capacity = self.stream.capacity().min(granted);

@@ -120,11 +120,18 @@ pub(crate) struct Incoming {
     lease: Lease,
     /// Where they begin.
     at: usize,
+    begun: bool,
 }
 
 impl Incoming {
     pub(crate) fn new(capacity: usize) -> Incoming {
-        Incoming { lease: Lease::with_capacity(capacity), at: 0 }
+        Incoming { lease: Lease::with_capacity(capacity), at: 0, begun: false }
+    }
+
+    /// Whether anything came. A receive that ran out keeps its buffer, so this cannot be told by
+    /// [`Incoming::bytes`].
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -155,6 +162,7 @@ impl Incoming {
             // A receive that ran out keeps its buffer.
             self.at = 0;
         }
+        self.begun |= !self.lease.is_empty();
         received
     }
 

@@ -81,10 +81,10 @@ where
             return Err(fault(
                 broken,
                 within,
-                if incoming.bytes().is_empty() {
-                    ", before its first byte"
-                } else {
+                if incoming.has_begun() {
                     ", within its ClientHello"
+                } else {
+                    ", before its first byte"
                 },
             ));
         }

@@ -178,7 +178,7 @@ impl<'c> Draft<'c> {
             return Err(vec![CompileError::at(Kind::Route, id, error)]);
         }
         let hosts = service.and_then(|service| service.hosts.as_deref());
-        let spec = RouteSpec::compile(raw, hosts).map_err(|error| {
+        let spec = RouteSpec::compile(id, raw, hosts).map_err(|error| {
             vec![CompileError::at(Kind::Route, id, ConfigError::at("", error.to_string()))]
         })?;
         let mut instances = Vec::new();

@@ -295,7 +295,7 @@ mod tests {
             (vec![("routes/a", None)], "Key not found"),
             (vec![("routes/a", Some(json!({"uri": 5})))], "invalid configuration"),
             (vec![("routes/a", Some(json!({"uri": "/a", "upstream_id": "x"})))], "x"),
-            (vec![("routes/a", Some(json!({"uri": "/a", "script": "return eturn 1 end"})))], "Lua"),
+            (vec![("routes/a", Some(json!({"uri": "/a", "script": "return 1 + 1"})))], "Lua"),
             (vec![("ssls/a", Some(json!({})))], "shards"),
         ] {
             match begin(&mut configuration, &changes) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use serde_json::Map;
+use tokio::sync::oneshot;
 
 use super::{Change, Editor, Refused, Written};
 use crate::config::encryption::Encryption;
@@ -21,8 +22,10 @@ const GROUP: usize = 64;
 
 /// A configuration on a thread of its own, until it is dropped.
 pub(crate) struct Harness {
-    pub(crate) editor: Option<Editor>,
-    thread: Option<JoinHandle<Configuration>>,
+    editor: Editor,
+    /// Ends the thread, when it is dropped too.
+    end: oneshot::Sender<()>,
+    thread: JoinHandle<Configuration>,
 }
 
 impl Harness {
@@ -42,15 +45,23 @@ impl Harness {
         configuration.load().unwrap();
         let editor = configuration.editor().clone();
         let mut queue = configuration.take_queue().unwrap();
+        let (end, mut ended) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             let mut jobs = Vec::new();
-            while queue.blocking_recv_many(&mut jobs, GROUP) > 0 {
-                let again = configuration.write(std::mem::take(&mut jobs));
-                jobs.extend(again);
+            // Not until the queue ends: the configuration has an editor too.
+            while wait(async {
+                tokio::select! {
+                    taken = queue.recv_many(&mut jobs, GROUP) => taken > 0,
+                    _ = &mut ended => false,
+                }
+            }) {
+                while !jobs.is_empty() {
+                    jobs = configuration.write(std::mem::take(&mut jobs));
+                }
             }
             configuration
         });
-        Harness { editor: Some(editor), thread: Some(thread) }
+        Harness { editor, end, thread }
     }
 
     pub(in crate::control) fn configuration(store: Box<dyn Store>, local: Local) -> Configuration {
@@ -70,7 +81,7 @@ impl Harness {
     }
 
     pub(crate) fn editor(&self) -> &Editor {
-        self.editor.as_ref().unwrap()
+        &self.editor
     }
 
     /// Makes these changes; [`None`] takes away.
@@ -87,9 +98,9 @@ impl Harness {
     }
 
     /// Ends the thread, and returns what it had.
-    pub(in crate::control) fn end(mut self) -> Configuration {
-        self.editor = None;
-        self.thread.take().unwrap().join().unwrap()
+    pub(in crate::control) fn end(self) -> Configuration {
+        drop(self.end);
+        self.thread.join().unwrap()
     }
 }
 

@@ -1,4 +1,4 @@
-//! One call of `grpc.health.v1.Health/Check`, over HTTP/2 without TLS.
+//! One call of `grpc.health.v1.Health/Check`, over HTTP/2: behind TLS where the upstream has it.
 
 use std::net::SocketAddr;
 
@@ -6,8 +6,11 @@ use h2::client::handshake;
 use http::Request;
 use prost_reflect::prost::Message;
 use ringgate_grpc::{MessageReader, framed, is_grpc};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
+use crate::tls::{NodeName, UpstreamTls};
 use crate::upstream::health::Outcome;
 
 /// Bytes of an answer that are looked at.
@@ -30,24 +33,65 @@ struct CheckResponse {
 /// `SERVING`
 const SERVING: i32 = 1;
 
-/// What a call shows: `SERVING`, anything else, or no connection.
-pub(super) async fn check(address: SocketAddr, authority: &str, service: &str) -> Outcome {
-    match TcpStream::connect(address).await {
-        Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Outcome::Timeout,
-        Err(_) => Outcome::TcpFailure,
-        Ok(stream) => match call(stream, authority, service).await {
+/// How a node is asked.
+pub(super) struct Call {
+    /// `:authority`.
+    authority: String,
+    tls: Option<Tls>,
+}
+
+enum Tls {
+    Name(TlsConnector, NodeName<'static>),
+    /// Nodes are met behind TLS, and what this one is called is no name for it.
+    Nameless,
+}
+
+impl Call {
+    /// `name`: what the node must prove to be, where there is TLS.
+    pub(super) fn new(authority: String, tls: Option<&UpstreamTls>, name: &str) -> Call {
+        let tls = tls.map(|tls| match NodeName::of_host(name) {
+            Some(name) => Tls::Name(TlsConnector::from(tls.http2_config()), name),
+            None => Tls::Nameless,
+        });
+        Call { authority, tls }
+    }
+
+    /// What a call shows: `SERVING`, anything else, or no connection.
+    pub(super) async fn check(&self, address: SocketAddr, service: &str) -> Outcome {
+        let stream = match TcpStream::connect(address).await {
+            Ok(stream) => stream,
+            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => return Outcome::Timeout,
+            Err(_) => return Outcome::TcpFailure,
+        };
+        let told = match &self.tls {
+            None => call(stream, "http", &self.authority, service).await,
+            // A node that cannot be met at all, like one that takes no connection.
+            Some(Tls::Nameless) => return Outcome::TcpFailure,
+            Some(Tls::Name(connector, name)) => {
+                match connector.connect(name.to_server_name(), stream).await {
+                    Ok(stream) => call(stream, "https", &self.authority, service).await,
+                    Err(_) => return Outcome::TcpFailure,
+                }
+            }
+        };
+        match told {
             Ok(Some(SERVING)) => Outcome::Success,
             // Another state, a failed call, or no HTTP/2 at all: an unhealthy answer.
             Ok(_) => Outcome::HttpFailure,
             Err(error) if error.is_io() => Outcome::TcpFailure,
             Err(_) => Outcome::HttpFailure,
-        },
+        }
     }
 }
 
 /// The state that the node tells; [`None`]: its answer holds none.
-async fn call(stream: TcpStream, authority: &str, service: &str) -> Result<Option<i32>, h2::Error> {
-    let Ok(request) = Request::post(format!("http://{authority}/grpc.health.v1.Health/Check"))
+async fn call(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    scheme: &str,
+    authority: &str,
+    service: &str,
+) -> Result<Option<i32>, h2::Error> {
+    let Ok(request) = Request::post(format!("{scheme}://{authority}/grpc.health.v1.Health/Check"))
         .version(http::Version::HTTP_2)
         .header("content-type", "application/grpc")
         .header("te", "trailers")
@@ -145,6 +189,10 @@ mod tests {
                 out.send_trailers(trailers).unwrap();
             });
         }
+    }
+
+    async fn check(address: SocketAddr, authority: &str, service: &str) -> Outcome {
+        Call::new(authority.to_owned(), None, authority).check(address, service).await
     }
 
     #[tokio::test]

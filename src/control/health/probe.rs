@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::grpc;
+use super::Target;
+use super::grpc::Call;
+use crate::upstream::endpoint::Endpoint;
 use crate::upstream::health::{Active, CheckType, Outcome};
 
 /// Longest status line.
@@ -17,21 +19,25 @@ pub(super) struct Probe {
     address: SocketAddr,
     /// The request's bytes. None: connecting is enough.
     request: Option<Vec<u8>>,
-    /// For gRPC: its `:authority`.
-    authority: Option<String>,
+    /// For gRPC.
+    call: Option<Call>,
 }
 
 impl Probe {
     /// `Host` is the checks' or the node's host, without a port, as lua-resty-healthcheck sends
     /// it.
-    pub(super) fn new(active: &Active, host: &str, address: SocketAddr) -> Probe {
+    pub(super) fn new(active: &Active, endpoint: &Endpoint, target: &Target) -> Probe {
+        let (host, address) = (&*endpoint.host, endpoint.address);
         let address = SocketAddr::new(address.ip(), active.port.unwrap_or(address.port()));
         let named = match &active.host {
             Some(host) => host.clone(),
             None if host.contains(':') => format!("[{host}]"),
             None => host.to_owned(),
         };
-        let authority = (active.kind == CheckType::Grpc).then(|| named.clone());
+        let call = (active.kind == CheckType::Grpc).then(|| {
+            let name = active.host.as_deref().or(target.name.as_deref()).unwrap_or(host);
+            Call::new(named.clone(), target.tls.as_deref(), name)
+        });
         let request = (active.kind == CheckType::Http).then(|| {
             let host = named;
             let mut head = format!("GET {} HTTP/1.1\r\nHost: {host}\r\n", active.http_path);
@@ -42,13 +48,13 @@ impl Probe {
             head.push_str("Connection: close\r\n\r\n");
             head.into_bytes()
         });
-        Probe { address, request, authority }
+        Probe { address, request, call }
     }
 
     /// What it showed. None: a status that is in neither list.
     pub(super) async fn run(&self, active: &Active) -> Option<Outcome> {
-        if let Some(authority) = &self.authority {
-            let call = grpc::check(self.address, authority, &active.grpc_service);
+        if let Some(call) = &self.call {
+            let call = call.check(self.address, &active.grpc_service);
             let outcome = tokio::time::timeout(active.timeout, call).await;
             return Some(outcome.unwrap_or(Outcome::Timeout));
         }

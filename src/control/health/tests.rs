@@ -60,6 +60,8 @@ fn target(registry: &Registry, addresses: &[SocketAddr], checks: Option<Value>) 
         upstream: "u".into(),
         endpoints: addresses.iter().map(endpoint).collect(),
         checks: checks.map(|checks| Arc::new(Checks::parse(&checks).unwrap())),
+        tls: None,
+        name: None,
     }
 }
 

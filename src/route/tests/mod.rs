@@ -19,7 +19,8 @@ use crate::config::resources::Route;
 
 pub(super) fn compile(route: Value) -> Result<RouteSpec, RouteError> {
     let route: Route = serde_json::from_value(route).unwrap();
-    RouteSpec::compile(&route, None)
+    let id = route.id.as_ref().map_or("", |id| &id.0);
+    RouteSpec::compile(id, &route, None)
 }
 
 pub(super) fn spec(route: Value) -> Arc<RouteSpec> {

@@ -139,10 +139,10 @@ fn parameters_are_derived_from_the_match() {
 fn a_service_lends_its_hosts() {
     let route: Route = serde_json::from_value(json!({ "id": 1, "uri": "/a" })).unwrap();
     let hosts = ["s.example".to_owned()];
-    let spec = RouteSpec::compile(&route, Some(&hosts)).unwrap();
+    let spec = RouteSpec::compile("1", &route, Some(&hosts)).unwrap();
     assert_eq!(spec.hosts().collect::<Vec<_>>(), ["s.example"]);
     let own = Route { host: Some("own.example".to_owned()), ..route };
-    let spec = RouteSpec::compile(&own, Some(&hosts)).unwrap();
+    let spec = RouteSpec::compile("1", &own, Some(&hosts)).unwrap();
     assert_eq!(spec.hosts().collect::<Vec<_>>(), ["own.example"]);
 }
 

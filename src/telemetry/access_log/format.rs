@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Write;
 
 use super::{Record, escape, json};
+use crate::route::TlsVariable;
 use crate::telemetry::clock::Calendar;
 
 macro_rules! fields {
@@ -63,6 +64,15 @@ fields! {
     RequestId = "request_id",
     Fault = "fault",
     Connection = "connection",
+    SslProtocol = "ssl_protocol",
+    SslCipher = "ssl_cipher",
+    SslServerName = "ssl_server_name",
+    SslSessionReused = "ssl_session_reused",
+    SslClientVerify = "ssl_client_verify",
+    SslClientSDn = "ssl_client_s_dn",
+    SslClientIDn = "ssl_client_i_dn",
+    SslClientSerial = "ssl_client_serial",
+    SslClientFingerprint = "ssl_client_fingerprint",
 }
 
 const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status \
@@ -244,6 +254,18 @@ fn render_field(field: Field, r: &Record<'_>, calendar: &mut Calendar, out: &mut
         Field::RequestId => text(r.request_id.unwrap_or_default(), out),
         Field::Fault => text(r.fault.map_or("", |code| code.name()).as_bytes(), out),
         Field::Connection => number(r.connection, out),
+        Field::SslProtocol
+        | Field::SslCipher
+        | Field::SslServerName
+        | Field::SslSessionReused
+        | Field::SslClientVerify
+        | Field::SslClientSDn
+        | Field::SslClientIDn
+        | Field::SslClientSerial
+        | Field::SslClientFingerprint => {
+            let value = r.tls.and_then(|tls| TlsVariable::of(field.name())?.value(tls));
+            text(value.as_deref().unwrap_or_default(), out);
+        }
     }
 }
 
@@ -287,6 +309,24 @@ mod tests {
             &example(),
         );
         assert_eq!(text, "127.0.0.1:1980 0.001 1.234 /a b?x=1\n");
+    }
+
+    #[test]
+    fn tls_is_told_as_nginx_tells_it() {
+        let tls = ringgate_core::TlsInfo {
+            server_name: Some("a.test".into()),
+            version: "TLSv1.3",
+            cipher: "TLS_AES_128_GCM_SHA256",
+            resumed: true,
+            policy: 0,
+            ssl_ids: None,
+            client: ringgate_core::ClientCertificate::NotAsked,
+        };
+        let format = "$ssl_protocol $ssl_cipher $ssl_server_name $ssl_session_reused \
+                      $ssl_client_verify $ssl_client_s_dn";
+        let text = line(format, &Record { tls: Some(&tls), ..example() });
+        assert_eq!(text, "TLSv1.3 TLS_AES_128_GCM_SHA256 a.test r NONE -\n");
+        assert_eq!(line(format, &example()), "- - - - - -\n");
     }
 
     #[test]

@@ -54,6 +54,10 @@ pub(super) fn render(r: &Record<'_>, calendar: &mut Calendar, out: &mut Vec<u8>)
     text("uri", r.uri, out);
     text_if("query", r.query, out);
     text("protocol", r.protocol.as_bytes(), out);
+    if let Some(tls) = r.tls {
+        text("ssl_protocol", tls.version.as_bytes(), out);
+        text("ssl_cipher", tls.cipher.as_bytes(), out);
+    }
     number("status", u64::from(r.status), out);
     number("bytes_in", r.bytes_in, out);
     number("bytes_out", r.bytes_out, out);

@@ -11,7 +11,7 @@ mod writer;
 
 use std::net::{IpAddr, SocketAddr};
 
-use ringgate_core::Code;
+use ringgate_core::{Code, TlsInfo};
 
 pub use format::{Field, FormatError, LogFormat};
 pub use writer::{AccessLog, BLOCK_AFTER, BLOCK_BYTES};
@@ -79,6 +79,8 @@ pub struct Record<'a> {
     pub fault: Option<Code>,
     /// The connection's number in this process.
     pub connection: u64,
+    /// What its TLS handshake agreed on.
+    pub tls: Option<&'a TlsInfo>,
 }
 
 #[cfg(test)]
@@ -114,5 +116,6 @@ pub(crate) fn example() -> Record<'static> {
         request_id: None,
         fault: None,
         connection: 7,
+        tls: None,
     }
 }

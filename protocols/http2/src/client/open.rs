@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use ringgate_core::{BodyLength, Code, Fault, HeaderId, RequestHead, Upstream};
+use ringgate_core::{BodyLength, Code, Fault, HeaderId, Method, RequestHead, Upstream};
 
 use crate::fault;
 use crate::heads;
@@ -23,6 +23,8 @@ pub(super) struct Link {
     pub(super) entered: Entered,
     pub(super) stream: u32,
     pub(super) waits: Waits,
+    /// The request is a HEAD.
+    pub(super) to_head: bool,
     /// The request is sent whole.
     pub(super) sent: Cell<bool>,
     /// Counts steps of the request, so that a wait for the answer knows of them.
@@ -120,6 +122,7 @@ impl Upstream for ClientStream {
             stream: send.stream_id().as_u32(),
             entered,
             waits: self.waits,
+            to_head: head.method == Method::Head,
             sent: Cell::new(end),
             sends: Cell::new(0),
             heard: Cell::new(false),

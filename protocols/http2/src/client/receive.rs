@@ -118,7 +118,7 @@ impl StreamReceiver {
 
     fn read(&self, status: StatusCode, map: &HeaderMap, end: bool) -> Option<ResponseHead> {
         let most = self.link.entered.shared().settings.header_count;
-        heads::incoming_response(status, map, end, most)
+        heads::incoming_response(status, map, end, self.link.to_head, most)
     }
 }
 

@@ -28,11 +28,13 @@ pub(crate) fn interim(head: &ResponseHead) -> Response<()> {
     outgoing(head, None, false)
 }
 
-/// Takes a head over; `end`: no body follows. `None`: a field is none.
+/// Takes a head over; `end`: no body follows; `to_head`: the request is a HEAD, whose answer tells
+/// what there would be. `None`: a field is none.
 pub(crate) fn incoming(
     status: StatusCode,
     map: &HeaderMap,
     end: bool,
+    to_head: bool,
     most: usize,
 ) -> Option<ResponseHead> {
     let mut head = ResponseHead::new(status.as_u16());
@@ -46,7 +48,7 @@ pub(crate) fn incoming(
         // Also where none is sent: a HEAD's or a 304's answer tells what there would be.
         (_, Some(length)) => BodyLength::Exact(length),
         (304, None) => BodyLength::Empty,
-        (_, None) if end => BodyLength::Empty,
+        (_, None) if end && !to_head => BodyLength::Empty,
         (_, None) => BodyLength::Unknown,
     };
     Some(head)

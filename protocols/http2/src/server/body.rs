@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use h2::RecvStream;
+use h2::{Reason, RecvStream};
 use http::{Response, StatusCode};
 use ringgate_core::{BodyLength, Code, Fault, Frame, Receive};
 use ringgate_io::Deadline;
@@ -62,6 +62,13 @@ impl Body {
     fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Result<Frame, Fault>> {
         let most = self.stream.shared.settings.limits.header_count;
         let polled = incoming::poll_frame(&mut self.recv.borrow_mut(), cx, most);
+        if let Poll::Ready(Ok(Frame::Trailers(_) | Frame::End)) = &polled
+            && self.stream.shared.monitor.is_malformed(self.stream.id)
+        {
+            self.stream.respond.borrow_mut().send_reset(Reason::PROTOCOL_ERROR);
+            let detail = "a pseudo-header field in trailers";
+            return Poll::Ready(Err(Fault::bad_request(detail).on_stream()));
+        }
         polled.map_err(|error| match error {
             incoming::Error::H2(error) => fault::of_client_body(&error),
             incoming::Error::Trailers(code) => Fault::new(code, "trailers").on_stream(),
@@ -98,8 +105,8 @@ impl Body {
             match polled {
                 Ok(frame) => return frame,
                 Err(_) if self.other_direction_moves(within) => {}
-                Err(_) if self.stream.raw.get() => {
-                    return Err(Fault::new(Code::IdleTimeout, "tunnel was idle").on_stream());
+                Err(_) if self.stream.pauses.get() => {
+                    return Err(Fault::new(Code::IdleTimeout, "stream was idle").on_stream());
                 }
                 Err(_) => return Err(Fault::new(Code::BodyTimeout, "body stalled").on_stream()),
             }
@@ -109,7 +116,7 @@ impl Body {
     /// How long the next frame may take: the idle bound, or until the rate would be too low.
     fn patience(&self) -> Duration {
         let timeouts = &self.stream.shared.settings.timeouts;
-        if self.stream.raw.get() {
+        if self.stream.pauses.get() {
             return timeouts.stream_idle;
         }
         let enough = match self.received.checked_div(timeouts.min_body_rate) {
@@ -122,14 +129,14 @@ impl Body {
     /// Whether the rate has been too low for too long.
     fn is_too_slow(&self) -> bool {
         let rate = self.stream.shared.settings.timeouts.min_body_rate;
-        !self.stream.raw.get()
+        !self.stream.pauses.get()
             && self.waited > RATE_GRACE
             && u128::from(self.received) * 1000 < u128::from(rate) * self.waited.as_millis()
     }
 
-    /// Whether the other direction of a tunnel moved within so long.
+    /// Whether the other direction of a stream moved within so long.
     fn other_direction_moves(&self, within: Duration) -> bool {
-        self.stream.raw.get()
+        self.stream.pauses.get()
             && self.stream.last_sent.get().is_some_and(|sent| sent.elapsed() < within)
     }
 
@@ -185,5 +192,9 @@ impl Receive for Body {
             *ahead = Some(frame);
         }
         ahead.is_some()
+    }
+
+    fn allow_pauses(&mut self) {
+        self.stream.pauses.set(true);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use ringgate_core::{BodyLength, Code, Fault, Frame, Respond, ResponseHead};
@@ -43,10 +44,22 @@ impl Client {
         }
     }
 
+    /// Why h2 took no head: mostly because the stream or its connection has ended meanwhile.
+    fn not_taken(&self, error: &h2::Error) -> Fault {
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.stream.respond.borrow_mut().poll_reset(&mut cx) {
+            Poll::Ready(Ok(reason)) => {
+                Fault::new(Code::ClientGone, format!("reset: {reason}")).on_stream()
+            }
+            Poll::Ready(Err(error)) => fault::of_client_body(&error),
+            Poll::Pending => fault::of_client_body(error),
+        }
+    }
+
     fn sent(&self, result: Result<(), Stop>) -> Result<(), Fault> {
         match result {
             Ok(()) => {
-                if self.stream.raw.get() {
+                if self.stream.pauses.get() {
                     self.stream.last_sent.set(Some(Instant::now()));
                 }
                 Ok(())
@@ -66,7 +79,7 @@ impl Respond for Client {
         }
         let response = heads::interim(head);
         let sent = self.stream.respond.borrow_mut().send_informational(response);
-        sent.map_err(|error| fault::of_client_body(&error))
+        sent.map_err(|error| self.not_taken(&error))
     }
 
     /// A 101 is sent as the 200 that opens an extended CONNECT's tunnel. Another answer of 2xx to
@@ -95,8 +108,11 @@ impl Respond for Client {
         let end = !switches && (end || self.bodiless);
         let response = heads::outgoing_response(&head, length, switches);
         let sent = self.stream.respond.borrow_mut().send_response(response, end);
-        let send = sent.map_err(|error| fault::of_client_body(&error))?;
+        let send = sent.map_err(|error| self.not_taken(&error))?;
         self.stream.raw.set(switches);
+        if switches {
+            self.stream.pauses.set(true);
+        }
         let monitor = self.stream.shared.monitor.clone();
         self.outgoing = Some(Outgoing::new(send, monitor, priority, length, end));
         Ok(())

@@ -130,9 +130,13 @@ pub async fn accept<R: ReadIo + 'static, W: WriteIo + 'static>(
     }));
     let h2 = match deadline.bound(settings.timeouts.handshake, handshake).await {
         Ok(Ok(h2)) => Box::new(h2),
-        Ok(Err(error)) => return Err(fault::of_client(&error)),
-        Err(_) => {
-            return Err(Fault::new(Code::HeaderTimeout, "connection preface came too slowly"));
+        failed => {
+            // In order, as far as the client lets it: it may be one of another protocol.
+            linger(&wire, &deadline).await;
+            return Err(match failed {
+                Ok(Err(error)) => fault::of_client(&error),
+                _ => Fault::new(Code::HeaderTimeout, "connection preface came too slowly"),
+            });
         }
     };
     let shared = Rc::new(Shared::new(settings, monitor));
@@ -146,6 +150,13 @@ pub async fn accept<R: ReadIo + 'static, W: WriteIo + 'static>(
         draining: None,
         ending: None,
     })
+}
+
+async fn linger(wire: &Wire, deadline: &Deadline) {
+    let mut most = LINGER;
+    let lingering = pin!(poll_fn(|cx| wire.poll_linger(cx, &mut most)));
+    let _ = deadline.bound(LINGER_TIME, lingering).await;
+    wire.close();
 }
 
 fn builder(limits: &Limits) -> h2::server::Builder {
@@ -219,10 +230,7 @@ impl ServerConnection {
     pub async fn close(self) {
         let ServerConnection { h2, wire, deadline, .. } = self;
         drop(h2);
-        let mut most = LINGER;
-        let lingering = pin!(poll_fn(|cx| wire.poll_linger(cx, &mut most)));
-        let _ = deadline.bound(LINGER_TIME, lingering).await;
-        wire.close();
+        linger(&wire, &deadline).await;
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>, within: Duration) -> Poll<Event> {
@@ -238,7 +246,7 @@ impl ServerConnection {
         }
         if let Some(kind) = self.wire.send_error() {
             let error = io::Error::from(kind);
-            return Poll::Ready(Event::Over(Err(fault::of_client_io(&error))));
+            return Poll::Ready(Event::Over(self.judge(fault::of_client_io(&error))));
         }
         match self.patience() + COARSE < within {
             true => Poll::Ready(Event::Rearm),
@@ -249,11 +257,16 @@ impl ServerConnection {
     fn poll_streams(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
             let polled = self.h2.poll_accept(cx);
-            if let Some(what) = self.shared.monitor.excess()
+            if let Some(breach) = self.shared.monitor.breach()
                 && self.ending.is_none()
             {
-                let fault = Fault::new(Code::Excessive, format!("too many {what}"));
-                self.end(fault);
+                let fault = match breach.reason {
+                    Reason::ENHANCE_YOUR_CALM => {
+                        Fault::new(Code::Excessive, format!("too many {}", breach.what))
+                    }
+                    _ => Fault::bad_request(breach.what),
+                };
+                self.end(fault, breach.reason);
                 continue;
             }
             return match polled {
@@ -265,12 +278,21 @@ impl ServerConnection {
                 Poll::Ready(ended) => {
                     let result = match (self.ending.take(), ended) {
                         (Some(fault), _) => Err(fault),
-                        (None, Some(Err(error))) => Err(fault::of_client(&error)),
+                        (None, Some(Err(error))) => self.judge(fault::of_client(&error)),
                         (None, _) => Ok(()),
                     };
                     Poll::Ready(Event::Over(result))
                 }
             };
+        }
+    }
+
+    /// A client that has all its answers may leave as it likes: whatever of ours it does not take
+    /// then, an acknowledgement for one, is none that it misses.
+    fn judge(&self, fault: Fault) -> Result<(), Fault> {
+        match fault.code {
+            Code::ClientGone if self.shared.streams() == 0 => Ok(()),
+            _ => Err(fault),
         }
     }
 
@@ -305,7 +327,9 @@ impl ServerConnection {
         if let Some(since) = self.shared.monitor.due_since()
             && is_past(since, timeouts.header)
         {
-            self.end(Fault::new(Code::HeaderTimeout, "a header block came too slowly"));
+            let fault = Fault::new(Code::HeaderTimeout, "a header block came too slowly");
+            let reason = fault::reset_reason(&fault);
+            self.end(fault, reason);
         } else if let Some(since) = self.shared.idle_since() {
             if self.draining.is_some_and(|since| is_past(since, DRAIN_PATIENCE)) {
                 self.h2.abrupt_shutdown(Reason::NO_ERROR);
@@ -315,9 +339,9 @@ impl ServerConnection {
         }
     }
 
-    fn end(&mut self, fault: Fault) {
+    fn end(&mut self, fault: Fault, reason: Reason) {
         if self.ending.is_none() {
-            self.h2.abrupt_shutdown(fault::reset_reason(&fault));
+            self.h2.abrupt_shutdown(reason);
             self.ending = Some(fault);
         }
     }
@@ -344,6 +368,7 @@ impl ServerConnection {
         let stream = |parsed: Option<&ParsedRequest>| {
             Rc::new(Stream {
                 shared: self.shared.enter(),
+                id: request.body().stream_id().as_u32(),
                 respond: RefCell::new(respond),
                 priority: parsed.map(|parsed| parsed.priority).unwrap_or_default(),
                 to_head,
@@ -351,6 +376,7 @@ impl ServerConnection {
                 expects: Cell::new(parsed.is_some_and(|parsed| parsed.expects_continue)),
                 answered: Cell::new(false),
                 raw: Cell::new(false),
+                pauses: Cell::new(false),
                 last_sent: Cell::new(None),
             })
         };

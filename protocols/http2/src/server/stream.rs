@@ -67,6 +67,7 @@ impl Drop for Entered {
 /// One per exchange.
 pub(super) struct Stream {
     pub(super) shared: Entered,
+    pub(super) id: u32,
     pub(super) respond: RefCell<SendResponse<Payload>>,
     pub(super) priority: Priority,
     /// The request is a HEAD.
@@ -79,6 +80,8 @@ pub(super) struct Stream {
     pub(super) answered: Cell<bool>,
     /// The tunnel is open: bytes in both directions.
     pub(super) raw: Cell<bool>,
-    /// When raw bytes were last sent.
+    /// Both directions are streams, which may pause: a tunnel's, or those of a call.
+    pub(super) pauses: Cell<bool>,
+    /// When bytes of such a stream were last sent.
     pub(super) last_sent: Cell<Option<Instant>>,
 }

@@ -55,6 +55,25 @@ impl FrameHead {
     }
 }
 
+/// Who is told of frames.
+pub(crate) trait FrameSink {
+    /// A frame comes; whether its payload is to be told too. Not where its beginning was kept.
+    fn frame(&mut self, head: &FrameHead) -> bool;
+
+    /// More of the payload; `ends`: the last of it.
+    fn payload(&mut self, bytes: &[u8], ends: bool);
+}
+
+/// Frames alone.
+impl<F: FnMut(&FrameHead)> FrameSink for F {
+    fn frame(&mut self, head: &FrameHead) -> bool {
+        self(head);
+        false
+    }
+
+    fn payload(&mut self, _: &[u8], _: bool) {}
+}
+
 /// Finds frame headers.
 #[derive(Debug)]
 pub(crate) struct FrameScan {
@@ -65,6 +84,8 @@ pub(crate) struct FrameScan {
     skip: u32,
     /// The kind of frame that they belong to.
     kind: u8,
+    /// They are told.
+    told: bool,
 }
 
 impl FrameScan {
@@ -76,6 +97,7 @@ impl FrameScan {
             need: HEAD as u8,
             skip: preface,
             kind: kind::DATA,
+            told: false,
         }
     }
 
@@ -86,11 +108,14 @@ impl FrameScan {
 
     /// Goes on over `bytes`, which follow what came before, and tells each frame when its header
     /// (and the start of a short payload) is there.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8], mut found: impl FnMut(&FrameHead)) {
+    pub(crate) fn feed(&mut self, mut bytes: &[u8], mut sink: impl FrameSink) {
         while !bytes.is_empty() {
             if self.skip > 0 {
                 let skipped = bytes.len().min(self.skip as usize);
                 self.skip -= skipped as u32;
+                if self.told {
+                    sink.payload(&bytes[..skipped], self.skip == 0);
+                }
                 bytes = &bytes[skipped..];
                 continue;
             }
@@ -117,7 +142,10 @@ impl FrameScan {
             };
             self.skip = length - u32::from(self.need - HEAD as u8);
             *self = FrameScan { kind, ..FrameScan::behind(self.skip) };
-            found(&head);
+            self.told = sink.frame(&head);
+            if self.told && length == 0 {
+                sink.payload(&[], true);
+            }
         }
     }
 }
@@ -151,7 +179,7 @@ mod tests {
             let mut scan = FrameScan::behind(8);
             let mut seen = Vec::new();
             for piece in stream.chunks(cut) {
-                scan.feed(piece, |head| seen.push(*head));
+                scan.feed(piece, |head: &FrameHead| seen.push(*head));
             }
             assert!(!scan.is_within_control());
             seen

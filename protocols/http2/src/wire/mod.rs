@@ -100,8 +100,8 @@ impl AsyncRead for Transport {
             buf.put_slice(&bytes[..taken]);
             taken
         }))?;
-        match self.monitor.excess() {
-            // h2 is not to work on what is too much already.
+        match self.monitor.breach() {
+            // h2 is not to work on what is too much or wrong already.
             Some(_) if taken > 0 => {
                 buf.set_filled(buf.filled().len() - taken);
                 Poll::Pending

@@ -172,12 +172,17 @@ async fn send<W: WriteIo>(mut writer: W, within: Duration, outbox: Rc<RefCell<Ou
                 }
             }
             Task::Shutdown => match writer.shutdown().await {
-                // The peer closed before: it has what it wanted.
-                Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+                // The peer closed before: it has what it wanted. TLS has something to send then.
+                Err(error) if is_gone(error.kind()) => Ok(()),
                 shut => shut,
             },
         };
         outbox.borrow_mut().end = Some(end);
         return;
     }
+}
+
+fn is_gone(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(kind, BrokenPipe | ConnectionReset | NotConnected)
 }

@@ -95,6 +95,50 @@ pub fn indexed_literal(block: &mut Vec<u8>, name: impl AsRef<[u8]>, value: impl 
     }
 }
 
+/// Whether a literal enters the dynamic table, by the bits that it begins with (§6.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Indexing {
+    Incremental = 0x40,
+    Without = 0,
+    Never = 0x10,
+}
+
+/// Where a literal has its name from.
+#[derive(Debug, Clone, Copy)]
+pub enum Name<'a> {
+    /// An entry of the tables.
+    Index(usize),
+    New(&'a str),
+}
+
+/// Writes a literal, its strings Huffman-coded or as they are.
+pub fn represent(
+    block: &mut Vec<u8>,
+    indexing: Indexing,
+    name: Name<'_>,
+    value: &str,
+    coded: bool,
+) {
+    let bits = if indexing == Indexing::Incremental { 6 } else { 4 };
+    match name {
+        Name::Index(index) => integer(block, bits, indexing as u8, index),
+        Name::New(name) => {
+            block.push(indexing as u8);
+            string(block, name, coded);
+        }
+    }
+    string(block, value, coded);
+}
+
+fn string(block: &mut Vec<u8>, text: &str, coded: bool) {
+    let (bytes, flag) = match coded {
+        true => (huffman(text.as_bytes()), 0x80),
+        false => (text.as_bytes().to_vec(), 0),
+    };
+    integer(block, 7, flag, bytes.len());
+    block.extend(bytes);
+}
+
 /// Writes a reference to an entry of the tables.
 pub fn reference(block: &mut Vec<u8>, index: usize) {
     integer(block, 7, 0x80, index);
@@ -204,7 +248,8 @@ fn read_text(block: &mut &[u8]) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn unhuffman(text: &[u8]) -> Vec<u8> {
+/// Every byte with the length and the value of its code, in order of both.
+fn codes() -> Vec<(u32, u32, u8)> {
     let mut order: Vec<u8> = (0..=255).collect();
     order.sort_by_key(|byte| (LENGTHS[usize::from(*byte)], *byte));
     let length = |byte: u8| u32::from(LENGTHS[usize::from(byte)] - b'a' + 5);
@@ -216,6 +261,23 @@ fn unhuffman(text: &[u8]) -> Vec<u8> {
         codes.push((before, code, byte));
         code += 1;
     }
+    codes
+}
+
+/// Huffman-coded text, padded with ones (§5.2).
+pub fn huffman(text: &[u8]) -> Vec<u8> {
+    let codes = codes();
+    let mut bits = Vec::new();
+    for byte in text {
+        let (length, code, _) = codes.iter().find(|(_, _, this)| this == byte).unwrap();
+        bits.extend((0..*length).rev().map(|at| code >> at & 1));
+    }
+    bits.resize(bits.len().next_multiple_of(8), 1);
+    bits.chunks(8).map(|byte| byte.iter().fold(0, |n, bit| n << 1 | *bit as u8)).collect()
+}
+
+fn unhuffman(text: &[u8]) -> Vec<u8> {
+    let codes = codes();
     let mut out = Vec::new();
     let (mut read, mut bits) = (0u32, 0);
     for bit in text.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1)) {

@@ -109,6 +109,16 @@ impl RawFrame {
     }
 }
 
+/// What a client hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    Frame(RawFrame),
+    /// The server has ended the connection, whatever way.
+    Closed,
+    /// Nothing came in time.
+    Silence,
+}
+
 /// An answer that was read whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RawAnswer {
@@ -275,14 +285,27 @@ impl<S: Read + Write> RawClient<S> {
 
     /// The next frame; `None`: the server closed, or was silent for too long.
     pub fn next(&mut self) -> Option<RawFrame> {
+        match self.event() {
+            Event::Frame(frame) => Some(frame),
+            Event::Closed | Event::Silence => None,
+        }
+    }
+
+    /// What comes next.
+    pub fn event(&mut self) -> Event {
         loop {
             if let Some(frame) = self.take() {
-                return Some(frame);
+                return Event::Frame(frame);
             }
             let mut piece = [0; 16 * 1024];
             match self.stream.read(&mut piece) {
-                Ok(0) | Err(_) => return None,
+                Ok(0) => return Event::Closed,
                 Ok(read) => self.buffer.extend(&piece[..read]),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Event::Silence,
+                    _ => return Event::Closed,
+                },
             }
         }
     }
