@@ -76,9 +76,8 @@ impl Configuration {
         let on_trial =
             |change: Change| OnTrial { base: self.entries.at(&change.key).cloned(), change };
         let since = now_ms();
-        self.trials += 1;
         let canary = Canary {
-            number: self.trials,
+            number: self.trials + 1,
             author,
             state: State::Running,
             share,
@@ -98,6 +97,7 @@ impl Configuration {
         }
         let canary = self.canary.as_ref().map(|running| running.canary.clone());
         let canary = canary.ok_or(CanaryError::None)?;
+        self.trials = canary.number;
         self.canaries.show(&canary);
         let (number, name) = (canary.number, &canary.author.name);
         let keys: Vec<String> = canary.changes.iter().map(|one| one.change.key.path()).collect();
