@@ -113,6 +113,7 @@ impl Configuration {
         }
         self.entries = after;
         self.show();
+        self.rebase();
         plan
     }
 

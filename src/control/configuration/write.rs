@@ -22,15 +22,15 @@ use crate::telemetry::error_log;
 const TRIES: u32 = 30;
 
 /// A write that was found to be in order.
-struct Prepared {
+pub(super) struct Prepared {
     /// All that changes, credentials of a removed consumer too.
     changes: Vec<Replaced>,
     /// The same for the compiler.
-    edits: Edits,
+    pub(super) edits: Edits,
     /// The keys that were asked for.
-    asked: Vec<Key>,
+    pub(super) asked: Vec<Key>,
     /// All resources with the change; the indexes of what changed are a guess.
-    entries: Entries,
+    pub(super) entries: Entries,
 }
 
 /// A write that compiled.
@@ -97,7 +97,7 @@ impl Configuration {
         Ok(Some((prepared.changes, prepared.asked, undo)))
     }
 
-    fn prepare(
+    pub(super) fn prepare(
         &self,
         changes: Vec<Change>,
         entries: &Entries,
@@ -234,6 +234,7 @@ impl Configuration {
         }
         self.show();
         self.lenient_again();
+        self.rebase();
         for (one, revision) in accepted.into_iter().zip(revisions) {
             let written = one.asked.iter().map(|key| {
                 let change = revision.changes.iter().find(|change| change.key == *key);
