@@ -231,6 +231,12 @@ fn runtimes_stay_in_their_crates() {
         ("rustls", &["ringgate", "ringgate-tls"]),
         ("axum", &["ringgate"]),
         ("hickory-resolver", &["ringgate"]),
+        // Clients of services that the control side talks to.
+        ("hyper", &["ringgate"]),
+        ("hyper-util", &["ringgate"]),
+        ("tonic", &["ringgate"]),
+        ("tonic-prost", &["ringgate"]),
+        ("tokio-rustls", &["ringgate"]),
     ]);
     for (package, dependencies) in dependencies() {
         for dependency in dependencies {
@@ -274,18 +280,22 @@ fn only_the_disk_tier_names_glommio() {
 #[test]
 fn tokio_runs_on_the_control_side_only() {
     // h2 asks for tokio's I/O traits; that no runtime comes with them is checked below.
-    let beyond =
-        |path: &str| !path.starts_with("src/control/") && !path.starts_with("protocols/http2/");
+    let beyond = |path: &str| {
+        !path.starts_with("src/control/")
+            // A thread of its own, which the control side asks.
+            && !path.starts_with("src/config/store/etcd/")
+            && !path.starts_with("protocols/http2/")
+    };
     let parts =
         ["runtime", "net", "time", "signal", "task", "io", "fs", "process", "spawn", "main"];
     let words: Vec<String> = parts.iter().map(|part| format!("tokio::{part}")).collect();
     let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
-    words.extend(["axum", "hickory_resolver"]);
+    words.extend(["axum", "hickory_resolver", "hyper", "tokio_rustls", "tonic"]);
     forbid(
         &words,
         beyond,
-        "no tokio runtime, reactor or timer outside src/control: a shard has none to run it on \
-         (tokio::sync is fine):",
+        "no tokio runtime, reactor or timer outside src/control and the etcd store: a shard has \
+         none to run it on (tokio::sync is fine):",
     );
     let runtime: Vec<&str> = words.iter().copied().filter(|word| *word != "tokio::io").collect();
     forbid(

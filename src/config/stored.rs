@@ -45,7 +45,7 @@ impl Stored<'_> {
                 }
                 continue;
             };
-            let value = self.plain(key.kind, &entry.value);
+            let value = self.plain(&key, &entry.value);
             let checked = resource::check(&key, &value, self.checks);
             match (checked, owner) {
                 (Err(reason), None) => wrong.push((key, reason)),
@@ -64,7 +64,7 @@ impl Stored<'_> {
             let key = Key::new(Kind::Consumer, username);
             // Its credentials may be here before it, or still be when it is gone.
             let Some(entry) = self.entries.at(&key) else { continue };
-            let value = self.plain(key.kind, &entry.value);
+            let value = self.plain(&key, &entry.value);
             let typed =
                 resource::check(&key, &value, self.checks).and_then(|()| self.consumer(&key));
             match typed {
@@ -82,23 +82,28 @@ impl Stored<'_> {
     /// With why it cannot be read.
     pub fn consumer(&self, key: &Key) -> Result<Resource, String> {
         let entry = self.entries.at(key).ok_or("there is no such consumer")?;
-        let value = self.plain(key.kind, &entry.value);
+        let value = self.plain(key, &entry.value);
         let credentials: Vec<Value> = self
             .entries
             .credentials(&key.id)
-            .map(|(id, entry)| (id, self.plain(Kind::Credential, &entry.value)))
-            .filter(|(id, value)| {
-                resource::check(&Key::new(Kind::Credential, (*id).clone()), value, self.checks)
-                    .is_ok()
+            .map(|(id, entry)| {
+                let key = Key::new(Kind::Credential, id.clone());
+                let value = self.plain(&key, &entry.value);
+                (key, value)
             })
+            .filter(|(key, value)| resource::check(key, value, self.checks).is_ok())
             .map(|(_, value)| value)
             .collect();
         Resource::consumer(&value, &credentials)
     }
 
-    fn plain(&self, kind: Kind, value: &Value) -> Value {
+    /// With secrets in plain text, and the id that APISIX leaves out of some kinds.
+    fn plain(&self, key: &Key, value: &Value) -> Value {
         let mut value = value.clone();
-        self.encryption.decrypt(kind, &mut value);
+        self.encryption.decrypt(key.kind, &mut value);
+        if let (Kind::PluginMetadata | Kind::Secret, Value::Object(map)) = (key.kind, &mut value) {
+            map.entry("id").or_insert_with(|| Value::from(&*key.id));
+        }
         value
     }
 }

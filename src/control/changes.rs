@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::admin::ConfigState;
+use super::canary::Ask;
 use super::configuration::Configuration;
 use super::dns;
 use super::editor::Job;
@@ -33,10 +34,12 @@ enum Change {
     Reload,
     Resolved(dns::Update),
     /// From others, through a shared store.
-    Pushed(Push),
+    Pushed(Vec<Push>),
     /// Nothing, but asks what is.
     Explain(Asked),
     Write(Vec<Job>),
+    Canary(Ask),
+    CanaryIsOver,
 }
 
 /// Questions about what is in force, which are answered between two changes.
@@ -46,11 +49,11 @@ pub(super) struct Explained {
     pub(super) trusted: Vec<IpNet>,
 }
 
-/// Writes that are stored together.
+/// Writes that are stored together, and changes of others that are taken together.
 const GROUP: usize = 64;
 /// Changes of others that wait.
 const PUSHES: usize = 1024;
-/// How long a write that somebody else was before waits for what they wrote.
+/// How long a write that somebody else was before waits for what they wrote, at most.
 const AGAIN: Duration = Duration::from_millis(20);
 
 impl Changes {
@@ -69,15 +72,19 @@ impl Changes {
         let (end, ended) = oneshot::channel();
         let (feed, pushes) = mpsc::channel(PUSHES);
         configuration.watch(feed);
-        let queue = configuration.take_queue().ok_or_else(|| io::Error::other("started twice"))?;
+        let twice = || io::Error::other("started twice");
+        let queue = configuration.take_queue().ok_or_else(twice)?;
+        let asks = configuration.take_asks().ok_or_else(twice)?;
         let thread = Thread {
             configuration,
             resolved,
             reload: reload.clone(),
             pushes,
             queue,
+            asks,
             explained,
             again: Vec::new(),
+            due: tokio::time::Instant::now(),
             ended,
             state,
         };
@@ -100,9 +107,12 @@ struct Thread {
     reload: Arc<Notify>,
     pushes: mpsc::Receiver<Push>,
     queue: mpsc::Receiver<Job>,
+    asks: mpsc::Receiver<Ask>,
     explained: Explained,
     /// Writes that are to be tried again.
     again: Vec<Job>,
+    /// When.
+    due: tokio::time::Instant,
     ended: oneshot::Receiver<()>,
     state: Arc<Mutex<ConfigState>>,
 }
@@ -116,9 +126,18 @@ impl Thread {
             let done = catch_unwind(AssertUnwindSafe(|| match change {
                 Change::Reload => reload(configuration),
                 Change::Resolved(update) => configuration.resolved(update),
-                Change::Pushed(push) => configuration.pushed(push),
+                Change::Pushed(pushes) => {
+                    configuration.pushed(pushes);
+                    // What the writes wait for may have been this.
+                    self.due = tokio::time::Instant::now();
+                }
                 Change::Explain(asked) => asked.answer(|q| configuration.explain(q, trusted)),
-                Change::Write(jobs) => self.again = configuration.write(jobs),
+                Change::Write(jobs) => {
+                    self.again = configuration.write(jobs);
+                    self.due = tokio::time::Instant::now() + AGAIN;
+                }
+                Change::Canary(ask) => configuration.ask(ask),
+                Change::CanaryIsOver => configuration.canary_is_over(),
             }));
             if let Err(panic) = done {
                 error_log::error("control", "change panicked", format_args!("{}", said(&*panic)));
@@ -131,15 +150,21 @@ impl Thread {
     /// The next change; `None` at the end.
     async fn next(&mut self) -> Option<Change> {
         let waits = !self.again.is_empty();
-        let mut jobs = Vec::new();
+        let (mut jobs, mut pushes) = (Vec::new(), Vec::new());
+        let over = self.configuration.canary_ends();
+        let end = over.unwrap_or_else(Instant::now);
         tokio::select! {
             biased;
             _ = &mut self.ended => None,
             () = self.reload.notified() => Some(Change::Reload),
-            Some(push) = self.pushes.recv() => Some(Change::Pushed(push)),
+            1.. = self.pushes.recv_many(&mut pushes, GROUP) => Some(Change::Pushed(pushes)),
             Some(update) = self.resolved.recv() => Some(Change::Resolved(update)),
+            Some(ask) = self.asks.recv() => Some(Change::Canary(ask)),
+            () = tokio::time::sleep_until(end.into()), if over.is_some() => {
+                Some(Change::CanaryIsOver)
+            }
             Some(asked) = self.explained.asked.recv() => Some(Change::Explain(asked)),
-            () = tokio::time::sleep(AGAIN), if waits => {
+            () = tokio::time::sleep_until(self.due), if waits => {
                 Some(Change::Write(std::mem::take(&mut self.again)))
             }
             _ = self.queue.recv_many(&mut jobs, GROUP), if !waits => Some(Change::Write(jobs)),

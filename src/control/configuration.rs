@@ -2,8 +2,12 @@
 //! shards. A change that cannot be compiled leaves everything as it is.
 
 mod absorb;
+mod arrivals;
+mod canary;
+mod lenient;
 mod write;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,6 +16,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::canary::{Ask, Canaries};
 use super::editor::{Editor, Job};
 use crate::config::encryption::Encryption;
 use crate::config::entries::{Entries, Entry, Key};
@@ -55,7 +60,17 @@ pub(super) struct Configuration {
     /// Where [`Editor`]'s writes come in, until they are taken.
     queue: Option<mpsc::Receiver<Job>>,
     running: Option<Running>,
+    arrivals: arrivals::Arrivals,
+    /// Resources that are not in force as they are stored, and why.
+    left_out: BTreeMap<Key, String>,
     state: ConfigState,
+    /// Shows the canary, where there is or was one.
+    canaries: Canaries,
+    /// Where canaries are asked for, until it is taken.
+    asks: Option<mpsc::Receiver<Ask>>,
+    canary: Option<canary::Running>,
+    /// Canaries so far.
+    trials: u64,
 }
 
 /// What a configuration is made of.
@@ -83,6 +98,7 @@ impl Configuration {
         };
         let encryption = Arc::new(encryption);
         let plugins = ingredients.plugins.clone();
+        let (canaries, asks) = Canaries::new();
         let (editor, queue) = Editor::new(&*store, &local, encryption.clone());
         Configuration {
             store,
@@ -95,7 +111,13 @@ impl Configuration {
             editor,
             queue: Some(queue),
             running: None,
+            arrivals: arrivals::Arrivals::default(),
+            left_out: BTreeMap::new(),
             state,
+            canaries,
+            asks: Some(asks),
+            canary: None,
+            trials: 0,
         }
     }
 
@@ -112,6 +134,11 @@ impl Configuration {
     /// The writes that wait; once.
     pub(super) fn take_queue(&mut self) -> Option<mpsc::Receiver<Job>> {
         self.queue.take()
+    }
+
+    /// The canaries that are asked for; once.
+    pub(super) fn take_asks(&mut self) -> Option<mpsc::Receiver<Ask>> {
+        self.asks.take()
     }
 
     /// How it is.
@@ -157,16 +184,35 @@ impl Configuration {
         self.state.last_error = None;
         match content {
             Content::Checked { resources, values } => self.load_checked(resources, values),
-            Content::Entries(list) => Ok(self.synchronise(&list, true)),
+            Content::Entries(snapshot) => Ok(self.all(&snapshot)),
             // Nobody else writes there: once is enough.
             Content::Local if self.compiler.plan().generation > 0 => Ok(None),
-            Content::Local => {
-                let entries = self.local.entries().map_err(|error| self.problem(&error))?;
-                let list: Vec<(Key, Entry)> =
-                    entries.iter().map(|(key, entry)| (key, (**entry).clone())).collect();
-                Ok(self.synchronise(&list, false))
+            Content::Local => self.remembered(),
+            Content::Away(reason) => {
+                self.store_state(Some(reason));
+                self.state.waiting = self.local.revision() == 0;
+                let plan = self.remembered()?;
+                error_log::warn(
+                    "control",
+                    "started from memory",
+                    format_args!(
+                        "the store is away; in force are the {} resources of revision {} that the \
+                         gateway remembers",
+                        self.entries.len(),
+                        self.local.revision()
+                    ),
+                );
+                Ok(plan)
             }
         }
+    }
+
+    /// What the gateway's own database holds.
+    fn remembered(&mut self) -> Result<Option<Arc<Plan>>, Problems> {
+        let entries = self.local.entries().map_err(|error| self.problem(&error))?;
+        let list: Vec<(Key, Entry)> =
+            entries.iter().map(|(key, entry)| (key, (**entry).clone())).collect();
+        Ok(self.synchronise(&list, false))
     }
 
     fn problem(&self, error: &StoreError) -> Problems {
@@ -204,6 +250,7 @@ impl Configuration {
             .map_err(|errors| located(&file, &lines, errors))?;
         self.publish(&plan);
         self.record_values(values);
+        self.rebase();
         Ok(Some(plan))
     }
 
@@ -212,6 +259,8 @@ impl Configuration {
         if let Some(plan) = self.compiler.resolved(&update.question, update.addresses) {
             self.publish(&plan);
         }
+        // The name may be one that only the canary has.
+        self.rebase();
     }
 
     /// Tells what would become of a request.
@@ -252,7 +301,9 @@ impl Configuration {
         let Some(running) = &mut self.running else {
             return;
         };
-        let checked = self.compiler.upstreams().filter(|upstream| upstream.checks.is_some());
+        let on_trial = self.canary.iter().flat_map(|canary| &canary.upstreams);
+        let upstreams = || self.compiler.upstreams().chain(on_trial.clone());
+        let checked = upstreams().filter(|upstream| upstream.checks.is_some());
         let targets: Vec<Target> = checked
             .map(|upstream| Target {
                 upstream: upstream.id.clone(),
@@ -266,7 +317,7 @@ impl Configuration {
             })
             .collect();
         running.health.apply(&targets);
-        let questions = self.compiler.upstreams().flat_map(|upstream| upstream.questions.iter());
+        let questions = upstreams().flat_map(|upstream| upstream.questions.iter());
         running.names.watch(questions.cloned());
     }
 }

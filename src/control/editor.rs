@@ -9,6 +9,8 @@
 //! each with its own result.
 
 mod batch;
+#[cfg(test)]
+mod etcd_tests;
 mod recording;
 mod replace;
 #[cfg(test)]

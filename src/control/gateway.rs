@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch as watch_channel};
 
 use super::admin::{self, AdminState, Bounds, Terms, key};
+use super::canary::Canaries;
 use super::changes::{Changes, Explained};
 use super::configuration::{Configuration, Running, demo_route};
 use super::dns::{self, DnsConfig, Resolver};
@@ -141,11 +142,13 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         started,
     });
     let editor = configuration.editor().clone();
+    let canaries = configuration.canaries().clone();
     let explained = Explained { asked, trusted: bootstrap.trusted_addresses.clone() };
     let state = gateway.config.clone();
     let changes = Changes::start(configuration, resolved, explained, state)?;
     let (end, ended) = watch_channel::channel(());
-    let (key_note, terms) = serve_admin(&bootstrap, gateway.clone(), editor, &ended).await?;
+    let of_admin = (editor, canaries);
+    let (key_note, terms) = serve_admin(&bootstrap, gateway.clone(), of_admin, &ended).await?;
     if let Some((listener, _)) = demo {
         tokio::spawn(demo::serve(listener));
     }
@@ -190,7 +193,7 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
 async fn serve_admin(
     bootstrap: &Bootstrap,
     gateway: Arc<Gateway>,
-    editor: Editor,
+    (editor, canaries): (Editor, Canaries),
     ended: &watch_channel::Receiver<()>,
 ) -> Result<(String, Option<Arc<Terms>>), StartError> {
     let (mut keys, mut allow, mut note) = (Vec::new(), Vec::new(), String::new());
@@ -220,6 +223,7 @@ async fn serve_admin(
         editor,
         api: startup::admin_api(bootstrap),
         guards: Guards::default(),
+        canaries,
     });
     tokio::spawn(state.api.expiries.clone().run(state.editor.clone()));
     let mut addresses = Vec::new();

@@ -5,6 +5,7 @@
 //! 99 % of the requests do not exceed, from the moment that every shard serves the change.
 
 mod limits;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -150,8 +150,18 @@ impl Inspect for Gateway {
         Box::pin(explain::ask(&self.questions, question))
     }
 
-    /// The shards serve before there is a `Gateway` to ask; what is left is whether it ends.
+    /// The shards serve before there is a `Gateway` to ask; what is left is whether there is
+    /// anything to serve, and whether it ends.
     fn ready(&self) -> Result<(), String> {
-        if self.draining.load(Relaxed) { Err("the gateway is draining".into()) } else { Ok(()) }
+        if self.draining.load(Relaxed) {
+            return Err("the gateway is draining".into());
+        }
+        match self.config() {
+            ConfigState { waiting: true, store_error, .. } => {
+                let reason = store_error.unwrap_or_default();
+                Err(format!("the store was not read yet, and nothing is remembered: {reason}"))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! on which configurations are read and plans compiled; the only place where a plan is built.
 
 pub mod admin;
+pub mod canary;
 mod changes;
 mod configuration;
 mod demo;

@@ -26,16 +26,13 @@ pub async fn serve<R: Receive, S: Respond, N: Nodes>(
     nodes: &N,
     exchange: Exchange<R, S>,
 ) -> Result<(), Fault> {
-    let Exchange { mut head, mut body, mut client, connection } = exchange;
+    let Exchange { mut head, body, mut client, connection } = exchange;
     let _active = Active::enter(&shard.metrics);
     let plan = shard.pin();
     let corrected = client_address::corrected(&shard.settings.trusted, &connection, &head);
     let seen = corrected.as_ref().unwrap_or(&connection);
     let mut cx = Cx::new(shard, &plan, seen);
     cx.grpc = ringgate_grpc::is_grpc_request(&head);
-    if cx.grpc {
-        body.allow_pauses();
-    }
     if let Some(found) = plan.routes.find(&Subject::new(&head, seen)) {
         cx.route = Some(found.payload);
         cx.matched_uri = Some(found.uri());
@@ -105,6 +102,12 @@ async fn run<R: Receive, S: Respond>(
     check_length(request.head, cx.shard.settings.limits.request_body)?;
     match before_proxy(request, cx, merged).await? {
         Verdict::Next => {
+            if cx.grpc
+                && let RequestBody::Stream(body) = &mut request.body
+            {
+                // Not before the plugins: who may not call may not hold a stream open either.
+                body.allow_pauses();
+            }
             let chains = merged.chains(cx);
             match grpc::deadline(request.head) {
                 None => proxy::run(request, client, nodes, chains, cx).await,

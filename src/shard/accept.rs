@@ -1,6 +1,6 @@
 //! Accepts connections, and serves each in a task of its own.
 
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use ringgate_core::ConnectionInfo;
 use ringgate_io::{Listener, Stream};
 use socket2::SockRef;
 
+use super::connections::OpenConnection;
 use super::http::Terms;
 use super::{Shard, http, tls};
 use crate::telemetry::{Counter, Refusal, error_log};
@@ -44,9 +45,16 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Listener, own: bool, term
                 shard.metrics.refused(Refusal::Connections);
             }
             Ok((stream, peer)) => {
-                let shard = shard.clone();
-                let terms = terms.clone();
-                ringgate_io::spawn(async move { connection(&shard, stream, peer, &terms).await });
+                let (shard, terms) = (shard.clone(), terms.clone());
+                // Tasks of their own kinds: neither has the room that the other needs.
+                match terms.tls {
+                    None => ringgate_io::spawn(async move {
+                        plain(&shard, stream, peer, &terms).await;
+                    }),
+                    Some(_) => ringgate_io::spawn(async move {
+                        secure(&shard, stream, peer, &terms).await;
+                    }),
+                }
             }
             Err(_) if shard.connections.is_draining() => return,
             Err(error) => {
@@ -58,25 +66,31 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Listener, own: bool, term
     }
 }
 
-/// Serves one connection to its end.
-async fn connection(
-    shard: &Rc<Shard>,
-    stream: Stream,
-    peer: std::net::SocketAddr,
-    terms: &Rc<Terms>,
-) {
-    let Ok(local) = stream.local_addr() else {
-        return;
-    };
+/// Counts a connection in.
+fn enter<'s>(
+    shard: &'s Shard,
+    stream: &Stream,
+    peer: SocketAddr,
+) -> Option<(OpenConnection<'s>, ConnectionInfo)> {
+    let local = stream.local_addr().ok()?;
     let open = shard.connections.enter();
     shard.metrics.add(Counter::ConnectionsAccepted, 1);
     let info = ConnectionInfo { peer, local, tls: None, id: open.id() };
+    Some((open, info))
+}
+
+/// Serves one connection in the clear to its end.
+async fn plain(shard: &Rc<Shard>, stream: Stream, peer: SocketAddr, terms: &Rc<Terms>) {
+    let Some((_open, info)) = enter(shard, &stream, peer) else { return };
     let (reader, writer) = stream.into_split();
-    match &terms.tls {
-        None => http::http1(shard, reader, writer, Rc::new(info), terms).await,
-        // Boxed, so that connections without TLS do not hold the room of those with it.
-        Some(listener) => {
-            Box::pin(tls::terminate(shard, reader, writer, info, listener, terms)).await;
-        }
+    http::http1(shard, reader, writer, Rc::new(info), terms).await;
+}
+
+/// The same behind TLS.
+async fn secure(shard: &Rc<Shard>, stream: Stream, peer: SocketAddr, terms: &Rc<Terms>) {
+    let Some((_open, info)) = enter(shard, &stream, peer) else { return };
+    let (reader, writer) = stream.into_split();
+    if let Some(listener) = &terms.tls {
+        tls::terminate(shard, reader, writer, info, listener, terms).await;
     }
 }

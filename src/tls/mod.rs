@@ -19,6 +19,7 @@ mod nodes;
 mod peer;
 mod pem;
 mod policy;
+mod service;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -31,4 +32,5 @@ pub use endpoint::endpoint;
 pub use nodes::{NodeName, UpstreamTls};
 pub use peer::client_certificate;
 pub use policy::{ClientPolicy, TlsPolicy};
+pub use service::ServiceTls;
 pub use table::{TlsListener, TlsTable};

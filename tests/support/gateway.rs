@@ -361,6 +361,11 @@ impl Gateway {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)
     }
 
+    /// Takes the descriptors that it has now for those that it is to have at the end.
+    pub fn settle(&mut self) {
+        self.descriptors = self.settled_descriptors();
+    }
+
     /// What its descriptors are.
     fn links(&self) -> Vec<String> {
         let Ok(folder) = fs::read_dir(format!("/proc/{}/fd", self.pid())) else {

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod client;
+mod etcd;
 mod gateway;
 mod message;
 mod origin;
@@ -17,6 +18,7 @@ mod resources;
 use std::time::{Duration, Instant};
 
 pub use client::RawClient;
+pub use etcd::{Etcd, Pair, Secrets, is_there as etcd_is_there};
 pub use gateway::{ADMIN_KEY, Config, Gateway};
 pub use message::{Body, Framing, Head, Response};
 pub use origin::{Conversation, Origin, Recorded};

@@ -56,8 +56,8 @@ fn a_tunnel_that_is_silent_for_too_long_ends() {
     let server = EchoServer::start(&python);
     let edge =
         Edge::with(resources(server.address, "http"), |config| config.timeout("stream_idle", "1s"));
-    for way in WAYS {
-        let mut socket = open(&edge, way, &[]);
+    let try_out = |edge: &Edge, way| {
+        let mut socket = open(edge, way, &[]);
         // It lives for as long as something is said.
         for _ in 0..4 {
             std::thread::sleep(Duration::from_millis(500));
@@ -67,7 +67,13 @@ fn a_tunnel_that_is_silent_for_too_long_ends() {
         assert_eq!(socket.hear(), Heard::End, "{way:?}");
         let took = silent.elapsed();
         assert!((Duration::from_millis(800)..Duration::from_secs(5)).contains(&took), "{took:?}");
-    }
+    };
+    std::thread::scope(|scope| {
+        for way in WAYS {
+            let edge = &edge;
+            scope.spawn(move || try_out(edge, way));
+        }
+    });
     assert_eq!(edge.gateway.faults("idle_timeout"), 4);
 }
 

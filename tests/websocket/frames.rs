@@ -92,7 +92,7 @@ impl Heard {
 pub(crate) struct Socket {
     stream: Box<dyn Duplex>,
     /// Read, and not a whole frame yet.
-    pub(crate) buffer: Vec<u8>,
+    buffer: Vec<u8>,
 }
 
 impl Socket {
@@ -143,6 +143,15 @@ impl Socket {
         let payload = self.buffer.get(begin..begin + length)?.to_vec();
         self.buffer.drain(..begin + length);
         Some(Heard::Frame(first, payload, masked))
+    }
+
+    /// The next bytes, as they are.
+    pub(crate) fn take_bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.buffer);
+        let read = bytes.len();
+        bytes.resize(count, 0);
+        self.stream.read_exact(&mut bytes[read..]).expect("so many bytes");
+        bytes
     }
 
     /// What a message that is sent comes back as.

@@ -24,7 +24,7 @@ pub use admin::{Admin, AdminKey, AdminTls, Role};
 pub use listener::{Listener, Protocol, ProxyProtocol, StreamTls};
 pub use logs::{AccessLog, ErrorLog, Level, LogFormat, LogTarget};
 pub use shards::{Engine, Shards};
-pub use store::{History, Store};
+pub use store::{Etcd, History, Store};
 pub use support::unsupported;
 
 use super::document::{self, Document, Environment};

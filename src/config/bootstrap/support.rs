@@ -1,7 +1,7 @@
 //! What a bootstrap file may say that this version does not serve yet. Such a file is valid, and
 //! `run` refuses it rather than to leave something out in silence.
 
-use super::{Bootstrap, Protocol, Store, StreamTls};
+use super::{Bootstrap, Protocol, StreamTls};
 use crate::config::error::Problem;
 
 /// What of it is not served, each with its line.
@@ -27,11 +27,6 @@ pub fn unsupported(bootstrap: &Bootstrap) -> Vec<Problem> {
             let reason = "the PROXY protocol is not served by this version";
             add(line, at("proxy_protocol"), reason.into());
         }
-    }
-    if matches!(bootstrap.store, Store::Etcd { .. }) {
-        let reason =
-            format!("a store of kind {} is not in this version yet", bootstrap.store.kind());
-        add(bootstrap.source.store, "store.kind".into(), reason);
     }
     problems
 }

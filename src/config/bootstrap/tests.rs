@@ -102,7 +102,6 @@ limits: { request_body: 10MiB, connections: 500, requests_per_connection: 1000 }
             "r.yaml:9: listeners[4].protocol: protocol mqtt is not served by this version",
             "r.yaml:9: listeners[4].tls: tls is not served by this version",
             "r.yaml:9: listeners[4].proxy_protocol: the PROXY protocol is not served by this version",
-            "r.yaml:18: store.kind: a store of kind etcd is not in this version yet",
         ]
     );
     assert_eq!(unsupported(&Bootstrap::default()), []);
@@ -193,4 +192,54 @@ listeners:
     let bootstrap = parse(text).unwrap();
     assert_eq!(bootstrap.listeners[0].fallback_sni.as_deref(), Some("a.test"));
     assert_eq!(unsupported(&bootstrap), []);
+}
+
+#[test]
+fn how_etcd_is_met() {
+    let text = "\
+store:
+  kind: etcd
+  endpoints: [\"https://a:2379\", \"http://b:2379\"]
+  prefix: /gateways
+  user: edge
+  password: s3cret-word
+  tls: { ca: ca.pem, cert: c.pem, key: c.key, verify: false, sni: etcd.test }
+";
+    let bootstrap =
+        Bootstrap::parse("r.yaml", Path::new("/etc/ringgate"), text, &|_| None).unwrap();
+    let expected = Etcd {
+        endpoints: vec!["https://a:2379".into(), "http://b:2379".into()],
+        prefix: "/gateways".into(),
+        user: Some(("edge".into(), "s3cret-word".into())),
+        ca: Some("/etc/ringgate/ca.pem".into()),
+        shown: Some(("/etc/ringgate/c.pem".into(), "/etc/ringgate/c.key".into())),
+        verify: false,
+        sni: Some("etcd.test".into()),
+    };
+    assert_eq!(bootstrap.store, Store::Etcd(expected));
+    assert!(!format!("{bootstrap:?}").contains("s3cret"));
+    assert_eq!(unsupported(&bootstrap), []);
+
+    let wrong = [
+        (
+            "{ kind: etcd, endpoints: [\"http://a:1\"], user: edge, tls: { cert: c.pem } }",
+            vec![
+                "r.yaml:1: store.tls.key: missing",
+                "r.yaml:1: store.password: missing",
+                "r.yaml:1: store.tls: none of the endpoints begins with https://",
+            ],
+        ),
+        (
+            "{ kind: file, user: edge, password: p, tls: {} }",
+            vec![
+                "r.yaml:1: store.user: not for a store of kind file",
+                "r.yaml:1: store.password: not for a store of kind file",
+                "r.yaml:1: store.tls: not for a store of kind file",
+            ],
+        ),
+        ("{ kind: etcd }", vec!["r.yaml:1: store.endpoints: missing"]),
+    ];
+    for (store, expected) in wrong {
+        assert_eq!(parse(&format!("store: {store}")).unwrap_err(), expected);
+    }
 }

@@ -12,7 +12,7 @@ mod upstream;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use compile::{CompileError, Compiler, Ingredients, located};
+pub use compile::{CompileError, Compiler, Ingredients, OnTrial, located};
 pub use consumers::{Consumer, Consumers, Credential};
 pub use protos::Protos;
 #[cfg(test)]

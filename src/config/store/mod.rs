@@ -5,6 +5,7 @@
 
 mod api;
 mod embedded;
+mod etcd;
 mod file;
 mod local;
 mod revisions;
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 pub use api::Api;
 pub use embedded::Embedded;
+pub use etcd::Etcd;
 pub use file::FileStore;
 pub use local::{FILE, Local, Record, Replaced};
 pub use revisions::{LIST_MAX, Revisions};
@@ -35,6 +37,11 @@ pub trait Store: Send {
     /// Files whose change means that it is to be read again.
     fn files(&self) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    /// Whether others write there too.
+    fn is_shared(&self) -> bool {
+        false
     }
 
     /// Why it takes no single writes, if so.
@@ -79,16 +86,43 @@ pub enum Content {
         values: Vec<(Key, Value)>,
     },
     /// These resources, each to be checked by itself: what is wrong is told and left out.
-    Entries(Vec<(Key, Entry)>),
+    Entries(Snapshot),
+    /// It cannot be read now, and why: what the gateway's own database remembers of it.
+    Away(String),
 }
 
-/// A change that others made in a shared store.
-#[derive(Debug, Clone)]
+/// All that a shared store holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Snapshot {
+    /// The store's revision that it is of.
+    pub revision: u64,
+    /// The resources.
+    pub entries: Vec<(Key, Entry)>,
+    /// Revisions that the store told of are not there any more: it was put back to an older state,
+    /// and counts from there again.
+    pub rewound: bool,
+}
+
+/// A resource that was written or removed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Which.
+    pub key: Key,
+    /// What it is now; `None`: it is gone.
+    pub entry: Option<Entry>,
+    /// The store's revision that it happened at.
+    pub revision: u64,
+}
+
+/// What others did in a shared store, in the order of its revisions. Own writes come back too.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Push {
-    /// Resources that were written or removed, in order.
-    Changes(Vec<(Key, Option<Entry>)>),
+    /// All that happened at the revisions of these events.
+    Changes(Vec<Event>),
     /// All there is: after changes were missed.
-    All(Vec<(Key, Entry)>),
+    All(Snapshot),
+    /// It cannot be followed, and why; `None`: it is followed again.
+    State(Option<String>),
 }
 
 /// Where a store puts changes that others made; it waits where they come faster than they are
@@ -104,6 +138,8 @@ pub enum StoreError {
     Damaged(String),
     /// Somebody else changed what a write was made from.
     Conflict,
+    /// These are more changes than it makes at once: fewer may be taken.
+    TooMany(String),
     /// A revision of that number is not kept, or not any more.
     Gone(u64),
 }
@@ -111,7 +147,9 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StoreError::Unavailable(reason) | StoreError::Damaged(reason) => f.write_str(reason),
+            StoreError::Unavailable(reason)
+            | StoreError::Damaged(reason)
+            | StoreError::TooMany(reason) => f.write_str(reason),
             StoreError::Conflict => f.write_str("somebody else changed it meanwhile"),
             StoreError::Gone(number) => write!(f, "revision {number} is not kept"),
         }
@@ -123,13 +161,13 @@ impl std::error::Error for StoreError {}
 /// The store that the bootstrap file asks for.
 ///
 /// # Errors
-/// Where this version has no such store.
+/// With what is wrong with its settings.
 pub fn open(store: &bootstrap::Store) -> Result<Box<dyn Store>, String> {
     match store {
         bootstrap::Store::Embedded { path } => Ok(Box::new(Embedded::new(path.clone()))),
         bootstrap::Store::File { path } => Ok(Box::new(FileStore::new(path.clone()))),
         bootstrap::Store::Api => Ok(Box::new(Api)),
-        other => Err(format!("a store of kind {} is not served yet", other.kind())),
+        bootstrap::Store::Etcd(etcd) => Ok(Box::new(Etcd::open(etcd)?)),
     }
 }
 

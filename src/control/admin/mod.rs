@@ -10,6 +10,7 @@
 
 mod api;
 mod audit;
+mod canary;
 mod changes;
 mod control_api;
 mod guard;
@@ -38,6 +39,7 @@ use axum::routing::{get, post};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use super::canary::Canaries;
 use super::editor::Editor;
 use super::guarded::Guards;
 use super::health::UpstreamHealth;
@@ -113,6 +115,8 @@ pub struct AdminState {
     pub api: Api,
     /// Changes that are watched.
     pub guards: Guards,
+    /// Configurations on trial.
+    pub canaries: Canaries,
 }
 
 /// An answer in JSON with a status.
@@ -154,12 +158,15 @@ fn history(state: &Arc<AdminState>) -> Router<Arc<AdminState>> {
     Router::new()
         .route("/ringgate/changes", post(changes::post))
         .route("/ringgate/revisions/{number}/rollback", post(revisions::rollback))
+        .route("/ringgate/canary/promote", post(canary::promote))
         .route_layer(middleware::from_fn_with_state(Arc::clone(state), guarded::guarded))
         .route("/ringgate/revisions", get(revisions::list))
         .route("/ringgate/revisions/diff", get(revisions::diff))
         .route("/ringgate/revisions/verify", get(revisions::verify).post(revisions::verify))
         .route("/ringgate/revisions/{number}", get(revisions::one))
         .route("/ringgate/guard", get(guarded::list))
+        .route("/ringgate/canary", get(canary::get).post(canary::post))
+        .route("/ringgate/canary/withdraw", post(canary::withdraw))
 }
 
 /// What is served on the metrics address; without a key, as exporters are.

@@ -47,6 +47,10 @@ pub struct ConfigState {
     pub loaded_at_ms: u64,
     /// Why the newest configuration was refused; `None` while it is in force.
     pub last_error: Option<String>,
+    /// Why a shared store cannot be followed now; `None` while it is.
+    pub store_error: Option<String>,
+    /// Whether nothing is known yet: the store was never read, and nothing is remembered of it.
+    pub waiting: bool,
 }
 
 /// The gateway.

@@ -45,6 +45,7 @@ fn state(allow: &str, ready: Result<(), String>) -> Arc<AdminState> {
         editor: Harness::in_memory().editor().clone(),
         api: Api::new(crate::plugins::REGISTRY.clone(), None, ttl::Expiries::load(None)),
         guards: Default::default(),
+        canaries: crate::control::canary::Canaries::new().0,
     })
 }
 

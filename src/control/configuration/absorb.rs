@@ -1,5 +1,5 @@
 //! Resources that are there already: in the gateway's own database at its start, or from others in
-//! a shared store. Nobody waits for an answer: what is wrong is told in the log and left out.
+//! a shared store.
 
 use std::sync::Arc;
 
@@ -9,34 +9,75 @@ use super::{Configuration, now_ms};
 use crate::config::entries::{Difference, Entries, Entry, Key};
 use crate::config::history::Author;
 use crate::config::plan::Plan;
-use crate::config::schema::Kind;
-use crate::config::store::{Push, Record, Replaced};
-use crate::config::stored::Stored;
-use crate::config::{Checks, Edits, Resource};
-use crate::plugin::field_checks;
+use crate::config::store::{Push, Record, Replaced, Snapshot};
 use crate::telemetry::error_log;
 
 impl Configuration {
-    /// Takes what others changed.
-    pub(in crate::control) fn pushed(&mut self, push: Push) {
-        match push {
-            Push::All(list) => _ = self.synchronise(&list, true),
-            Push::Changes(list) => {
-                let mut after = self.entries.clone();
-                for (key, entry) in list {
-                    // The echo of an own write, or something older.
-                    let known = after.at(&key).map_or(0, |known| known.modified);
-                    if entry.as_ref().is_none_or(|entry| entry.modified > known) {
-                        after.set(&key, entry.map(Arc::new));
-                    }
+    /// Takes what others changed. Changes that wait are taken together.
+    pub(in crate::control) fn pushed(&mut self, pushes: Vec<Push>) {
+        let mut events = Vec::new();
+        for push in pushes {
+            match push {
+                Push::Changes(more) => events.extend(more),
+                Push::State(reason) => self.store_state(reason),
+                Push::All(snapshot) => {
+                    // They are older, and in it.
+                    events.clear();
+                    self.all(&snapshot);
                 }
-                self.absorb(after, true);
             }
         }
+        if events.is_empty() {
+            return;
+        }
+        let mut after = self.entries.clone();
+        let last = events.last().map_or(0, |event| event.revision);
+        for event in events {
+            if self.arrivals.is_news(&event) {
+                after.set(&event.key, event.entry.map(Arc::new));
+            }
+        }
+        self.arrivals.came(last);
+        self.absorb(after, true);
+    }
+
+    /// Takes all that a shared store holds; the plan, where something changed.
+    pub(super) fn all(&mut self, snapshot: &Snapshot) -> Option<Arc<Plan>> {
+        self.state.waiting = false;
+        let newer = self.arrivals.read(snapshot);
+        let mut after = self.gathered(&snapshot.entries);
+        for key in newer {
+            after.set(&key, self.entries.at(&key).cloned());
+        }
+        self.absorb(after, true)
+    }
+
+    /// Tells whether a shared store can be followed, where that changed.
+    pub(super) fn store_state(&mut self, reason: Option<String>) {
+        match (&self.state.store_error, &reason) {
+            (_, Some(reason)) => error_log::error(
+                "control",
+                "store away",
+                format_args!(
+                    "{reason}; requests are served with what is known, writes are refused"
+                ),
+            ),
+            (Some(_), None) => {
+                error_log::info("control", "store back", format_args!("{}", self.store.source()));
+            }
+            (None, None) => {}
+        }
+        self.state.store_error = reason;
     }
 
     /// Takes all that is there; the plan, where something changed. `record`: as a revision.
     pub(super) fn synchronise(&mut self, list: &[(Key, Entry)], record: bool) -> Option<Arc<Plan>> {
+        let after = self.gathered(list);
+        self.absorb(after, record)
+    }
+
+    /// These resources; those that are known are shared.
+    fn gathered(&self, list: &[(Key, Entry)]) -> Entries {
         let mut after = Entries::default();
         for (key, entry) in list {
             let entry = match self.entries.at(key) {
@@ -45,82 +86,35 @@ impl Configuration {
             };
             after.set(key, Some(entry));
         }
-        self.absorb(after, record)
+        after
     }
 
     fn absorb(&mut self, after: Entries, record: bool) -> Option<Arc<Plan>> {
         let differences = self.entries.differences(&after);
-        if differences.is_empty() && self.compiler.plan().generation > 0 {
+        let is_first = self.compiler.plan().generation == 0;
+        if differences.is_empty() && !is_first {
             self.entries = after;
             self.show();
             return None;
         }
-        let mut edits = self.lenient_edits(&differences, &after);
-        if self.compiler.plan().generation == 0 {
-            edits.extend(self.demo_edit(&after));
-        }
-        let plan = self.lenient_compile(edits);
-        if record {
-            self.record(differences);
-        }
+        let changed = if is_first {
+            // What is remembered is in force nowhere yet.
+            after.iter().map(|(key, entry)| (key, Some(entry.clone()))).collect()
+        } else {
+            differences.iter().map(|(key, _, after)| (key.clone(), after.clone())).collect()
+        };
+        let plan = self.lenient(changed, &after);
         if let Some(plan) = &plan {
             self.publish(plan);
         }
+        // Behind the plan: no request waits for the disk.
+        if record && !differences.is_empty() {
+            self.record(differences);
+        }
         self.entries = after;
         self.show();
+        self.rebase();
         plan
-    }
-
-    fn lenient_edits(&mut self, differences: &[Difference], after: &Entries) -> Edits {
-        let fields = field_checks();
-        let checks = Checks { plugins: &self.plugins, fields: &fields };
-        let encryption = &self.encryption;
-        let stored = Stored { entries: after, encryption, checks: &checks };
-        let changed = differences.iter().map(|(key, _, after)| (key.clone(), after.clone()));
-        let (mut edits, wrong) = stored.edits(changed);
-        for (key, resource) in edits.iter_mut().filter(|(_, resource)| resource.is_none()) {
-            *resource = self.absent(key);
-        }
-        wrong.into_iter().for_each(|(key, reason)| self.left_out(&key, &reason));
-        edits
-    }
-
-    /// Compiles, without those that cannot be.
-    fn lenient_compile(&mut self, mut edits: Edits) -> Option<Arc<Plan>> {
-        loop {
-            let errors = match self.compiler.edit(edits.clone()) {
-                Ok((plan, _)) => return Some(plan),
-                Err(errors) => errors,
-            };
-            let before = edits.len();
-            for error in errors {
-                let key = Key::new(error.kind, error.id.clone());
-                edits.retain(|(other, _)| *other != key);
-                self.left_out(&key, &super::write::told(&error));
-            }
-            // What is in force and does not go with the change: then none of it is taken.
-            if edits.len() == before {
-                return None;
-            }
-        }
-    }
-
-    /// The demo's route, unless there is one of its id.
-    fn demo_edit(&self, entries: &Entries) -> Option<(Key, Option<Resource>)> {
-        let demo = self.demo.clone().filter(|_| !entries.contains(Kind::Route, super::DEMO_ID))?;
-        Some((Key::new(Kind::Route, super::DEMO_ID), Some(demo)))
-    }
-
-    /// What there is where the store has nothing.
-    pub(super) fn absent(&self, key: &Key) -> Option<Resource> {
-        let is_demo = key.kind == Kind::Route && *key.id == *super::DEMO_ID;
-        self.demo.clone().filter(|_| is_demo)
-    }
-
-    fn left_out(&mut self, key: &Key, reason: &str) {
-        let told = format!("{}: {reason}", key.path());
-        error_log::error("control", "resource left out", format_args!("{told}"));
-        self.state.last_error = Some(told);
     }
 
     /// Remembers what came from others. The configuration is in force by then: that the disk does
@@ -172,7 +166,7 @@ impl Configuration {
 
     /// What was remembered when the gateway ran last, for a store that does not keep it itself.
     pub(in crate::control) fn recall(&mut self) {
-        if self.store.files().is_empty() {
+        if self.store.files().is_empty() && !self.store.is_shared() {
             return;
         }
         match self.local.entries() {

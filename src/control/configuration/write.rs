@@ -1,6 +1,6 @@
 //! Writes: planned, checked and compiled one after the other, stored and put in force together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -19,18 +19,18 @@ use crate::plugin::field_checks;
 use crate::telemetry::error_log;
 
 /// How often a write is planned again where others are always first.
-const TRIES: u32 = 10;
+const TRIES: u32 = 30;
 
 /// A write that was found to be in order.
-struct Prepared {
+pub(super) struct Prepared {
     /// All that changes, credentials of a removed consumer too.
     changes: Vec<Replaced>,
     /// The same for the compiler.
-    edits: Edits,
+    pub(super) edits: Edits,
     /// The keys that were asked for.
-    asked: Vec<Key>,
+    pub(super) asked: Vec<Key>,
     /// All resources with the change; the indexes of what changed are a guess.
-    entries: Entries,
+    pub(super) entries: Entries,
 }
 
 /// A write that compiled.
@@ -64,6 +64,11 @@ impl Configuration {
                 self.enforce(accepted, revisions);
                 Vec::new()
             }
+            Err(StoreError::TooMany(_)) if accepted.len() > 1 => {
+                let error = StoreError::Conflict;
+                let jobs = self.take_back(accepted, &error);
+                jobs.into_iter().flat_map(|job| self.write(vec![job])).collect()
+            }
             Err(error) => self.take_back(accepted, &error),
         }
     }
@@ -92,7 +97,7 @@ impl Configuration {
         Ok(Some((prepared.changes, prepared.asked, undo)))
     }
 
-    fn prepare(
+    pub(super) fn prepare(
         &self,
         changes: Vec<Change>,
         entries: &Entries,
@@ -180,11 +185,8 @@ impl Configuration {
         let mut writes: Vec<Vec<Replaced>> =
             accepted.iter_mut().map(|one| std::mem::take(&mut one.changes)).collect();
         let elsewhere = self.store.commit(&writes)?;
-        for (write, indexes) in writes.iter_mut().zip(elsewhere.iter().flatten()) {
-            for (change, &index) in write.iter_mut().zip(indexes) {
-                let created = change.before.as_ref().map_or(index, |before| before.created);
-                change.indexes = Some((created, index));
-            }
+        if let Some(indexes) = &elsewhere {
+            self.index(&mut writes, indexes);
         }
         let time = now_ms();
         let records = writes.into_iter().zip(&*accepted).map(|(changes, one)| Record {
@@ -205,14 +207,34 @@ impl Configuration {
         }
     }
 
+    /// Gives writes the indexes that a shared store gave them. What one write of a group began
+    /// with may be what another left.
+    fn index(&mut self, writes: &mut [Vec<Replaced>], indexes: &[Vec<u64>]) {
+        let mut left: HashMap<Key, Option<Arc<Entry>>> = HashMap::new();
+        let changes = writes.iter_mut().flatten().zip(indexes.iter().flatten());
+        for (change, &index) in changes {
+            if let Some(before) = left.get(&change.key) {
+                change.before.clone_from(before);
+            }
+            let created = change.before.as_ref().map_or(index, |before| before.created);
+            change.indexes = Some((created, index));
+            let entry = |value| Arc::new(Entry { value, created, modified: index });
+            left.insert(change.key.clone(), change.after.clone().map(entry));
+            self.arrivals.wrote(&change.key, index);
+        }
+    }
+
     /// Puts the plan in force, and answers.
     fn enforce(&mut self, accepted: Vec<Accepted>, revisions: Vec<Revision>) {
         let plan = self.compiler.plan().clone();
         self.publish(&plan);
         for change in revisions.iter().flat_map(|revision| &revision.changes) {
             self.entries.set(&change.key, change.after.clone());
+            self.left_out.remove(&change.key);
         }
         self.show();
+        self.lenient_again();
+        self.rebase();
         for (one, revision) in accepted.into_iter().zip(revisions) {
             let written = one.asked.iter().map(|key| {
                 let change = revision.changes.iter().find(|change| change.key == *key);

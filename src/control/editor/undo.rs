@@ -22,12 +22,17 @@ impl Editor {
     /// As [`Editor::at`] and [`Editor::write`].
     pub async fn rollback(&self, author: Author, revision: u64) -> Result<Vec<Written>, Refused> {
         let editor = self.clone();
-        let plan = move |now: &Entries| {
-            let then = editor.at(revision)?;
-            Ok(editor.changes(now.differences(&then)))
-        };
+        let plan = move |now: &Entries| editor.changes_to(now, revision);
         let note = format!("rollback to revision {revision}");
         self.queue(author, Some(note), Box::new(plan), self.takes_whole()?).await
+    }
+
+    /// What has to change for everything to be as it was at a revision. Reads the disk.
+    ///
+    /// # Errors
+    /// As [`Editor::at`].
+    pub fn changes_to(&self, now: &Entries, revision: u64) -> Result<Vec<Change>, Refused> {
+        Ok(self.changes(now.differences(&self.at(revision)?)))
     }
 
     /// Takes back what one revision changed, whatever was written since: what others changed again

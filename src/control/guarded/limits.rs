@@ -25,6 +25,14 @@ pub struct Limits {
     pub min_requests: u64,
 }
 
+impl Default for Limits {
+    /// None yet.
+    fn default() -> Limits {
+        let (max_error_share, max_p99_ms) = (None, None);
+        Limits { seconds: 0.0, max_error_share, max_p99_ms, min_requests: REQUESTS }
+    }
+}
+
 impl Limits {
     /// Of the arguments `guard`, `max_error_share`, `max_p99_ms` and `min_requests` of a URL; no
     /// `guard`: nothing is guarded.
@@ -65,12 +73,7 @@ impl Limits {
     }
 
     fn of<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Limits, String> {
-        let mut limits = Limits {
-            seconds: 0.0,
-            max_error_share: None,
-            max_p99_ms: None,
-            min_requests: REQUESTS,
-        };
+        let mut limits = Limits::default();
         for (name, text) in pairs {
             let number = |min: f64, max: f64| -> Result<f64, String> {
                 let number = text.parse().ok().filter(|number| (min..=max).contains(number));
@@ -118,5 +121,56 @@ impl Limits {
         }
         let most = self.max_p99_ms.filter(|most| p99_ms > most)?;
         Some(format!("p99 of {p99_ms} ms above {most} ms ({requests} requests)"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asked_for_in_a_query_or_a_field() {
+        assert_eq!(Limits::of_query("ttl=5&force=true"), Ok(None));
+        let expected = Limits {
+            seconds: 30.0,
+            max_error_share: Some(0.05),
+            max_p99_ms: Some(200.0),
+            min_requests: REQUESTS,
+        };
+        let query = "force=true&guard=30&max_error_share=0.05&max_p99_ms=200";
+        assert_eq!(Limits::of_query(query), Ok(Some(expected)));
+        let field = "seconds=30, error_share=0.05,p99_ms = 200";
+        assert_eq!(Limits::of_field(field), Ok(expected));
+        for wrong in
+            ["guard=5", "guard=0&max_p99_ms=1", "guard=NaN&max_p99_ms=1", "guard=1e9&max_p99_ms=1"]
+        {
+            assert!(Limits::of_query(wrong).is_err(), "{wrong}");
+        }
+        assert!(Limits::of_field("error_share=0.1").unwrap_err().contains("seconds"));
+        assert!(Limits::of_field("seconds").unwrap_err().contains("name=value"));
+        assert!(Limits::of_field("second=5").unwrap_err().contains("unknown"));
+    }
+
+    #[test]
+    fn nothing_is_judged_by_few_requests() {
+        let limits = Limits {
+            seconds: 1.0,
+            max_error_share: Some(0.1),
+            max_p99_ms: Some(50.0),
+            min_requests: 20,
+        };
+        let seen = |requests, errors, p99_ms| Seen {
+            requests,
+            errors,
+            error_share: errors as f64 / requests as f64,
+            p50_ms: 1.0,
+            p99_ms,
+        };
+        assert_eq!(limits.exceeded(&seen(19, 19, 900.0)), None);
+        assert_eq!(limits.exceeded(&seen(20, 2, 50.0)), None);
+        let told = limits.exceeded(&seen(20, 3, 1.0)).unwrap();
+        assert_eq!(told, "error share 0.1500 above 0.1 (3 of 20 requests)");
+        let told = limits.exceeded(&seen(20, 0, 50.1)).unwrap();
+        assert_eq!(told, "p99 of 50.1 ms above 50 ms (20 requests)");
     }
 }
