@@ -8,7 +8,7 @@
 //! - [`TlsPolicy::info`]: what a finished handshake says of the client, its certificate included;
 //! - [`check_request`]: 421 and 400 for requests that their connection does not cover;
 //! - [`UpstreamTls`]: how nodes are connected to;
-//! - [`endpoint`]: what the gateway's own endpoints are served with.
+//! - [`endpoint()`]: what the gateway's own endpoints are served with.
 
 mod certificates;
 mod check;
