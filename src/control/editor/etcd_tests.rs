@@ -428,5 +428,5 @@ fn a_write_reaches_another_node_within_milliseconds() {
     );
     println!("from the beginning of the write: {:?} at the median", in_all[50]);
     // 10 ms are aimed at; a machine that is busy is no failure.
-    assert!(took[50] < Duration::from_millis(50), "{:?}", took[50]);
+    assert!(took[50] < Duration::from_millis(250), "{:?}", took[50]);
 }
