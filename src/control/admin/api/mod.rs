@@ -7,6 +7,9 @@
 //!
 //! What a write is made from is read in its own turn ([`Editor::write`]), so that none gets lost.
 
+// A refusal is the answer itself: a few moves per request of the control side.
+#![allow(clippy::result_large_err)]
+
 mod body;
 mod configs;
 mod list;
