@@ -124,6 +124,40 @@ fn the_endpoint_needs_a_key_and_a_question() {
 }
 
 #[test]
+fn connections_are_explained_too() {
+    let upstream = |port: u16| json!({"nodes": {format!("127.0.0.1:{port}"): 1}});
+    let resources = Resources::new()
+        .with("stream_routes", json!({"id": "all", "server_port": 9100, "upstream": upstream(1)}))
+        .with("stream_routes", json!({
+            "id": "net", "server_port": 9100, "remote_addr": "10.0.0.0/8", "upstream": upstream(2),
+        }))
+        .with("stream_routes", json!({"id": "name", "sni": "a.test", "upstream": upstream(3)}));
+    let gateway = Config::new(&resources).start();
+    let ask = |question: Value| -> Value {
+        let answer = post(&gateway, ADMIN_KEY, &question.to_string());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        serde_json::from_slice(&answer.body.bytes).unwrap()
+    };
+    let told = ask(json!({"url": "tcp://127.0.0.1:9100", "client": "192.0.2.1"}));
+    assert_eq!((&told["stream_route"]["id"], &told["live"]), (&json!("all"), &json!(true)));
+    assert_eq!(told["stream_route"]["upstream"]["pick"]["node"], json!("127.0.0.1:1"));
+    let rejected = told["rejected"].as_array().unwrap().iter();
+    let rejected: Vec<_> = rejected.map(|r| json!([r["id"], r["reason"]])).collect();
+    assert_eq!(rejected, [json!(["net", "remote_addr"]), json!(["name", "sni"])]);
+    let told = ask(json!({"url": "tls://a.test:443"}));
+    assert_eq!(told["stream_route"]["because"][0], json!({"condition": "sni", "value": "a.test"}));
+
+    let admin = format!("http://{}", gateway.admin);
+    let url = "tls://a.test:443";
+    let live = json_of(&explain(gateway.folder(), &["--admin", &admin, "--json", "GET", url]));
+    let offline =
+        json_of(&explain(gateway.folder(), &["-c", "ringgate.yaml", "--json", "GET", url]));
+    assert_eq!(live["stream_route"], told["stream_route"]);
+    assert_eq!(live["stream_route"], offline["stream_route"], "the same code");
+    gateway.stop();
+}
+
+#[test]
 fn exit_codes_and_layout() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();

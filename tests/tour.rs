@@ -118,7 +118,7 @@ fn own_network(script: &Path) -> Command {
             return command;
         }
     }
-    for port in [9080, 9091, 9180, 1980] {
+    for port in [9080, 9090, 9091, 9180, 1980] {
         assert!(
             std::net::TcpListener::bind(("127.0.0.1", port)).is_ok(),
             "the tour needs port {port}, or unshare and ip for a network of its own"

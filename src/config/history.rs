@@ -38,6 +38,8 @@ pub struct Revision {
     pub time: u64,
     /// Whose it is.
     pub author: Author,
+    /// Why it was made, where that does not show: "revision 7 is taken back: …".
+    pub note: Option<String>,
     /// What changed, in order. Secrets are as they are stored.
     pub changes: Vec<RevisionChange>,
     /// Whether it was too large to be kept with its values: `changes` hold keys only, and what was
@@ -69,11 +71,20 @@ impl Revision {
         changes: Vec<RevisionChange>,
         previous: Hash,
     ) -> Revision {
-        let (without_values, hash) = (false, Hash::default());
+        let (note, without_values, hash) = (None, false, Hash::default());
         let mut revision =
-            Revision { number, time, author, changes, without_values, previous, hash };
+            Revision { number, time, author, note, changes, without_values, previous, hash };
         revision.hash = revision.compute();
         revision
+    }
+
+    /// The same with a note.
+    pub fn noted(mut self, note: Option<String>) -> Revision {
+        if note.is_some() {
+            self.note = note;
+            self.hash = self.compute();
+        }
+        self
     }
 
     /// Leaves the values out of [`Revision::content`], and so of what is kept.
@@ -100,13 +111,17 @@ impl Revision {
                 }
             })
             .collect();
-        json!({
+        let mut content = json!({
             "number": self.number,
             "time": self.time,
             "author": self.author.name,
             "address": self.author.address,
             "changes": changes,
-        })
+        });
+        if let Some(note) = &self.note {
+            content["note"] = note.as_str().into();
+        }
+        content
     }
 
     /// [`Revision::content`] as bytes that are the same for the same content: keys sorted by their
@@ -138,6 +153,7 @@ impl Revision {
                 name: content["author"].as_str().unwrap_or_default().into(),
                 address: content["address"].as_str().and_then(|text| text.parse().ok()),
             },
+            note: content["note"].as_str().map(str::to_owned),
             changes: changes.ok_or("a change of it is broken")?,
             without_values,
             previous,
@@ -290,6 +306,10 @@ mod tests {
         let mut altered = read.clone();
         altered.author.name = "root".into();
         assert_ne!(altered.compute(), altered.hash);
+        let noted = read.noted(Some("why".into()));
+        assert_ne!(noted.hash, revision.hash);
+        let again = Revision::read(&noted.content(), noted.previous, noted.hash).unwrap();
+        assert_eq!((again.compute(), again), (noted.hash, noted));
         let next = Revision::new(2, 5, author(), Vec::new(), revision.hash);
         assert_ne!(next.hash, Revision::new(2, 5, author(), Vec::new(), [0; 32]).hash);
     }

@@ -26,7 +26,8 @@ pub fn check(key: &Key, value: &Value, checks: &Checks<'_>) -> Result<(), String
         let Some(value) = value.get(field.field) else { continue };
         if let Some((_, reason)) = (field.check)(value).err().and_then(|v| v.into_iter().next()) {
             return Err(match field.field {
-                "vars" => format!("failed to validate the 'vars' expression: {reason}"),
+                // It says so itself.
+                "vars" => reason,
                 "filter_func" => format!("failed to load 'filter_func' string: {reason}"),
                 other => format!("invalid configuration: property \"{other}\": {reason}"),
             });

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::admin::ConfigState;
+use super::canary::Ask;
 use super::configuration::Configuration;
 use super::dns;
 use super::editor::Job;
@@ -37,6 +38,8 @@ enum Change {
     /// Nothing, but asks what is.
     Explain(Asked),
     Write(Vec<Job>),
+    Canary(Ask),
+    CanaryIsOver,
 }
 
 /// Questions about what is in force, which are answered between two changes.
@@ -69,13 +72,16 @@ impl Changes {
         let (end, ended) = oneshot::channel();
         let (feed, pushes) = mpsc::channel(PUSHES);
         configuration.watch(feed);
-        let queue = configuration.take_queue().ok_or_else(|| io::Error::other("started twice"))?;
+        let twice = || io::Error::other("started twice");
+        let queue = configuration.take_queue().ok_or_else(twice)?;
+        let asks = configuration.take_asks().ok_or_else(twice)?;
         let thread = Thread {
             configuration,
             resolved,
             reload: reload.clone(),
             pushes,
             queue,
+            asks,
             explained,
             again: Vec::new(),
             due: tokio::time::Instant::now(),
@@ -101,6 +107,7 @@ struct Thread {
     reload: Arc<Notify>,
     pushes: mpsc::Receiver<Push>,
     queue: mpsc::Receiver<Job>,
+    asks: mpsc::Receiver<Ask>,
     explained: Explained,
     /// Writes that are to be tried again.
     again: Vec<Job>,
@@ -129,6 +136,8 @@ impl Thread {
                     self.again = configuration.write(jobs);
                     self.due = tokio::time::Instant::now() + AGAIN;
                 }
+                Change::Canary(ask) => configuration.ask(ask),
+                Change::CanaryIsOver => configuration.canary_is_over(),
             }));
             if let Err(panic) = done {
                 error_log::error("control", "change panicked", format_args!("{}", said(&*panic)));
@@ -142,12 +151,18 @@ impl Thread {
     async fn next(&mut self) -> Option<Change> {
         let waits = !self.again.is_empty();
         let (mut jobs, mut pushes) = (Vec::new(), Vec::new());
+        let over = self.configuration.canary_ends();
+        let end = over.unwrap_or_else(Instant::now);
         tokio::select! {
             biased;
             _ = &mut self.ended => None,
             () = self.reload.notified() => Some(Change::Reload),
             1.. = self.pushes.recv_many(&mut pushes, GROUP) => Some(Change::Pushed(pushes)),
             Some(update) = self.resolved.recv() => Some(Change::Resolved(update)),
+            Some(ask) = self.asks.recv() => Some(Change::Canary(ask)),
+            () = tokio::time::sleep_until(end.into()), if over.is_some() => {
+                Some(Change::CanaryIsOver)
+            }
             Some(asked) = self.explained.asked.recv() => Some(Change::Explain(asked)),
             () = tokio::time::sleep_until(self.due), if waits => {
                 Some(Change::Write(std::mem::take(&mut self.again)))

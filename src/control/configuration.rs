@@ -3,6 +3,7 @@
 
 mod absorb;
 mod arrivals;
+mod canary;
 mod lenient;
 mod write;
 
@@ -15,6 +16,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::canary::{Ask, Canaries};
 use super::editor::{Editor, Job};
 use crate::config::encryption::Encryption;
 use crate::config::entries::{Entries, Entry, Key};
@@ -62,6 +64,13 @@ pub(super) struct Configuration {
     /// Resources that are not in force as they are stored, and why.
     left_out: BTreeMap<Key, String>,
     state: ConfigState,
+    /// Shows the canary, where there is or was one.
+    canaries: Canaries,
+    /// Where canaries are asked for, until it is taken.
+    asks: Option<mpsc::Receiver<Ask>>,
+    canary: Option<canary::Running>,
+    /// Canaries so far.
+    trials: u64,
 }
 
 /// What a configuration is made of.
@@ -89,6 +98,7 @@ impl Configuration {
         };
         let encryption = Arc::new(encryption);
         let plugins = ingredients.plugins.clone();
+        let (canaries, asks) = Canaries::new();
         let (editor, queue) = Editor::new(&*store, &local, encryption.clone());
         Configuration {
             store,
@@ -104,6 +114,10 @@ impl Configuration {
             arrivals: arrivals::Arrivals::default(),
             left_out: BTreeMap::new(),
             state,
+            canaries,
+            asks: Some(asks),
+            canary: None,
+            trials: 0,
         }
     }
 
@@ -120,6 +134,11 @@ impl Configuration {
     /// The writes that wait; once.
     pub(super) fn take_queue(&mut self) -> Option<mpsc::Receiver<Job>> {
         self.queue.take()
+    }
+
+    /// The canaries that are asked for; once.
+    pub(super) fn take_asks(&mut self) -> Option<mpsc::Receiver<Ask>> {
+        self.asks.take()
     }
 
     /// How it is.
@@ -231,6 +250,7 @@ impl Configuration {
             .map_err(|errors| located(&file, &lines, errors))?;
         self.publish(&plan);
         self.record_values(values);
+        self.rebase();
         Ok(Some(plan))
     }
 
@@ -239,6 +259,8 @@ impl Configuration {
         if let Some(plan) = self.compiler.resolved(&update.question, update.addresses) {
             self.publish(&plan);
         }
+        // The name may be one that only the canary has.
+        self.rebase();
     }
 
     /// Tells what would become of a request.
@@ -279,7 +301,9 @@ impl Configuration {
         let Some(running) = &mut self.running else {
             return;
         };
-        let checked = self.compiler.upstreams().filter(|upstream| upstream.checks.is_some());
+        let on_trial = self.canary.iter().flat_map(|canary| &canary.upstreams);
+        let upstreams = || self.compiler.upstreams().chain(on_trial.clone());
+        let checked = upstreams().filter(|upstream| upstream.checks.is_some());
         let targets: Vec<Target> = checked
             .map(|upstream| Target {
                 upstream: upstream.id.clone(),
@@ -293,7 +317,7 @@ impl Configuration {
             })
             .collect();
         running.health.apply(&targets);
-        let questions = self.compiler.upstreams().flat_map(|upstream| upstream.questions.iter());
+        let questions = upstreams().flat_map(|upstream| upstream.questions.iter());
         running.names.watch(questions.cloned());
     }
 }

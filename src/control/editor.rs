@@ -8,13 +8,16 @@
 //! What is refused at any step leaves everything as it was. Writes that wait are stored together,
 //! each with its own result.
 
+mod batch;
 #[cfg(test)]
 mod etcd_tests;
+mod recording;
 mod replace;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod undo;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -30,7 +33,10 @@ pub use crate::config::history::Author;
 use crate::config::schema::Kind;
 use crate::config::store::{Local, Revisions, Store, StoreError};
 
+pub use batch::{BATCH_MAX, batch};
+pub use recording::recording;
 pub use replace::{Replacement, Versions};
+pub use undo::Reverted;
 
 /// Writes that wait; further ones wait to be queued.
 const QUEUE: usize = 1024;
@@ -105,6 +111,7 @@ pub type MakeChanges = Box<dyn FnMut(&Entries) -> Result<Vec<Change>, Refused> +
 /// A write that waits for its turn.
 pub(super) struct Job {
     pub(super) author: Author,
+    pub(super) note: Option<String>,
     pub(super) plan: MakeChanges,
     /// It replaces everything, which a store may take that takes no single writes.
     pub(super) whole: bool,
@@ -209,21 +216,39 @@ impl Editor {
         author: Author,
         plan: impl FnMut(&Entries) -> Result<Vec<Change>, Refused> + Send + 'static,
     ) -> Result<Vec<Written>, Refused> {
-        self.queue(author, Box::new(plan), false).await
+        self.queue(author, None, Box::new(plan), false).await
+    }
+
+    /// [`Editor::write`], with a note for the history.
+    ///
+    /// # Errors
+    /// As [`Editor::write`].
+    pub async fn write_noted(
+        &self,
+        author: Author,
+        note: String,
+        plan: impl FnMut(&Entries) -> Result<Vec<Change>, Refused> + Send + 'static,
+    ) -> Result<Vec<Written>, Refused> {
+        self.queue(author, Some(note), Box::new(plan), false).await
     }
 
     async fn queue(
         &self,
         author: Author,
+        note: Option<String>,
         plan: MakeChanges,
         whole: bool,
     ) -> Result<Vec<Written>, Refused> {
         let lost =
             || Refused::Store("the write was not made: the gateway ends, or see its log".into());
         let (answer, answered) = oneshot::channel();
-        let job = Job { author, plan, whole, tries: 0, answer };
+        let job = Job { author, note, plan, whole, tries: 0, answer };
         self.queue.send(job).await.map_err(|_| lost())?;
-        answered.await.map_err(|_| lost())?
+        let result = answered.await.map_err(|_| lost())?;
+        if let Some(written) = result.as_ref().ok().and_then(|written| written.first()) {
+            recording::wrote(written.revision);
+        }
+        result
     }
 
     /// The revisions that are kept. Reading them reads the disk: not on a runtime's thread.
@@ -261,37 +286,5 @@ impl Editor {
             }
         }
         Ok(differences)
-    }
-
-    /// Makes everything what it was at a revision, as a write of the difference.
-    ///
-    /// # Errors
-    /// As [`Editor::at`] and [`Editor::write`].
-    pub async fn rollback(&self, author: Author, revision: u64) -> Result<Vec<Written>, Refused> {
-        let editor = self.clone();
-        let plan = move |now: &Entries| {
-            let then = editor.at(revision)?;
-            let change = |(key, _, after): Difference| {
-                let value = after.map(|entry| editor.plain(key.kind, &entry.value));
-                Change { key, value }
-            };
-            let mut changes: Vec<Change> = now.differences(&then).into_iter().map(change).collect();
-            // A consumer takes its credentials with it.
-            let gone: Vec<Key> = changes
-                .iter()
-                .filter(|change| change.value.is_none() && change.key.kind == Kind::Consumer)
-                .map(|change| change.key.clone())
-                .collect();
-            changes.retain(|change| {
-                let owner = change.key.owner();
-                change.value.is_some() || !gone.iter().any(|consumer| owner == Some(&*consumer.id))
-            });
-            Ok(changes)
-        };
-        if let Some(reason) = self.read_only().filter(|_| self.store() != "api") {
-            return Err(Refused::ReadOnly(reason.into()));
-        }
-        let whole = self.store() == "api";
-        self.queue(author, Box::new(plan), whole).await
     }
 }

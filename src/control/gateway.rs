@@ -10,11 +10,13 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch as watch_channel};
 
-use super::admin::{self, AdminState, Bounds, key};
+use super::admin::{self, AdminState, Bounds, Terms, key};
+use super::canary::Canaries;
 use super::changes::{Changes, Explained};
 use super::configuration::{Configuration, Running, demo_route};
 use super::dns::{self, DnsConfig, Resolver};
 use super::editor::Editor;
+use super::guarded::Guards;
 use super::health::HealthChecks;
 use super::inspect::Gateway;
 use super::tickets::Rotation;
@@ -122,9 +124,11 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         timeout: bootstrap.dns.timeout,
         ..DnsConfig::default()
     });
+    let health = HealthChecks::new(startup::log_health);
+    let health_view = health.view();
     configuration.attach(Running {
         worker: worker.clone(),
-        health: HealthChecks::new(startup::log_health),
+        health,
         names: dns::Watcher::new(Arc::new(resolver), names, startup::log_names),
     });
     let (questions, asked) = explain::desk();
@@ -132,16 +136,19 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         worker: worker.clone(),
         questions,
         disk: disk.clone(),
+        health: health_view,
         config: Arc::new(Mutex::new(configuration.state().clone())),
         draining: AtomicBool::new(false),
         started,
     });
     let editor = configuration.editor().clone();
+    let canaries = configuration.canaries().clone();
     let explained = Explained { asked, trusted: bootstrap.trusted_addresses.clone() };
     let state = gateway.config.clone();
     let changes = Changes::start(configuration, resolved, explained, state)?;
     let (end, ended) = watch_channel::channel(());
-    let key_note = serve_admin(&bootstrap, gateway.clone(), editor, &ended).await?;
+    let of_admin = (editor, canaries);
+    let (key_note, terms) = serve_admin(&bootstrap, gateway.clone(), of_admin, &ended).await?;
     if let Some((listener, _)) = demo {
         tokio::spawn(demo::serve(listener));
     }
@@ -157,6 +164,9 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
             _ = hangup.recv() => {
                 if let Some(disk) = &disk {
                     disk.reopen();
+                }
+                if let Some(terms) = &terms {
+                    terms.reload();
                 }
                 changes.reload();
             }
@@ -179,13 +189,13 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
     Ok(())
 }
 
-/// Serves the Admin address and the metrics address; where the key is.
+/// Serves the Admin, Control and metrics addresses; where the key is, and what TLS is held with.
 async fn serve_admin(
     bootstrap: &Bootstrap,
     gateway: Arc<Gateway>,
-    editor: Editor,
+    (editor, canaries): (Editor, Canaries),
     ended: &watch_channel::Receiver<()>,
-) -> Result<String, StartError> {
+) -> Result<(String, Option<Arc<Terms>>), StartError> {
     let (mut keys, mut allow, mut note) = (Vec::new(), Vec::new(), String::new());
     if let Some(admin) = &bootstrap.admin {
         let environment = std::env::var(key::KEY_VARIABLE).ok();
@@ -202,31 +212,37 @@ async fn serve_admin(
     let keys = key::Keys::new(keys);
     if let Some(admin) = &bootstrap.admin {
         admin::check_exposure(admin.address, &keys)?;
-        if admin.tls.is_some() {
-            return Err("admin.tls is not served by this version".into());
-        }
     }
+    let tls = bootstrap.admin.as_ref().and_then(|admin| admin.tls.clone());
+    let terms = tls.map(Terms::read).transpose()?;
     let state = Arc::new(AdminState {
         inspect: gateway,
         keys,
         allow,
         reporter: Reporter::new(SERIES),
         editor,
+        api: startup::admin_api(bootstrap),
+        guards: Guards::default(),
+        canaries,
     });
+    tokio::spawn(state.api.expiries.clone().run(state.editor.clone()));
     let mut addresses = Vec::new();
     if let Some(admin) = &bootstrap.admin {
-        addresses.push((admin.address, admin::admin_router(state.clone())));
+        addresses.push((admin.address, admin::admin_router(state.clone()), terms.clone()));
+    }
+    if let Some(control) = bootstrap.control {
+        addresses.push((control, admin::control_router(state.clone()), None));
     }
     if let Some(metrics) = bootstrap.metrics {
-        addresses.push((metrics, admin::metrics_router(state)));
+        addresses.push((metrics, admin::metrics_router(state), None));
     }
-    for (address, router) in addresses {
+    for (address, router, terms) in addresses {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|error| format!("listen on {address}: {error}"))?;
         let mut ended = ended.clone();
         let ended = async move { while ended.changed().await.is_ok() {} };
-        tokio::spawn(admin::serve(listener, router, Bounds::default(), ended));
+        tokio::spawn(admin::serve(listener, router, Bounds::default(), terms, ended));
     }
-    Ok(note)
+    Ok((note, terms))
 }

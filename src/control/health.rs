@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -110,7 +111,7 @@ pub struct HealthChecks {
     /// Semaphores of upstreams (`concurrency`), with the size they were made with.
     permits: HashMap<Arc<str>, (usize, Arc<Semaphore>)>,
     permits_all: Arc<Semaphore>,
-    targets: Vec<Target>,
+    targets: HealthView,
     watched: Arc<Mutex<HashMap<Key, Watched>>>,
     log: Log,
     ticker: JoinHandle<()>,
@@ -143,7 +144,7 @@ impl HealthChecks {
             tasks: HashMap::new(),
             permits: HashMap::new(),
             permits_all: Arc::new(Semaphore::new(CONCURRENT_MAX)),
-            targets: Vec::new(),
+            targets: HealthView::default(),
             watched,
             log,
             ticker,
@@ -153,7 +154,7 @@ impl HealthChecks {
     /// Checks exactly these from now on. Upstreams without checks have their endpoints' health
     /// forgotten, so that none stays down with nobody to bring it back.
     pub fn apply(&mut self, targets: &[Target]) {
-        let before = std::mem::replace(&mut self.targets, targets.to_vec());
+        let before = self.targets.0.swap(Arc::new(targets.to_vec()));
         let mut old_tasks = std::mem::take(&mut self.tasks);
         let mut watched = HashMap::new();
         for target in targets {
@@ -246,9 +247,26 @@ impl HealthChecks {
         }
     }
 
+    /// A view that goes with the plan.
+    pub fn view(&self) -> HealthView {
+        self.targets.clone()
+    }
+
     /// What is known now, in the plan's order.
     pub fn snapshot(&self) -> Vec<UpstreamHealth> {
-        let checked = self.targets.iter().filter_map(|target| {
+        self.targets.snapshot()
+    }
+}
+
+/// What is checked, for those who look only; clones see the same.
+#[derive(Clone, Default)]
+pub struct HealthView(Arc<ArcSwap<Vec<Target>>>);
+
+impl HealthView {
+    /// What is known now, in the plan's order.
+    pub fn snapshot(&self) -> Vec<UpstreamHealth> {
+        let targets = self.0.load();
+        let checked = targets.iter().filter_map(|target| {
             let checks = target.checks.as_deref()?;
             let endpoint = |endpoint: &Endpoint| EndpointHealth {
                 host: endpoint.host.clone(),

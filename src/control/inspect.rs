@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use super::admin::{ConfigState, Inspect, Later, ShardStatus, Status};
 use super::explain;
+use super::health::{HealthView, UpstreamHealth};
 use crate::disk::{Disk, DiskTier};
 use crate::explain::Question;
 use crate::shard::{Message, ShardHandle, Worker};
 use crate::telemetry::report::ProcessFacts;
-use crate::telemetry::{Snapshot, error_log};
+use crate::telemetry::{Load, Snapshot, error_log};
 
 /// How long a shard may take to answer; one that is busy for longer is left out.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -24,6 +25,8 @@ pub(super) struct Gateway {
     pub(super) worker: Arc<Worker>,
     /// Its disk tier, where something is written.
     pub(super) disk: Option<Disk>,
+    /// How checked nodes are.
+    pub(super) health: HealthView,
     /// Where questions about requests are answered.
     pub(super) questions: explain::Questions,
     /// How its configuration is; kept up to date by the control side.
@@ -85,6 +88,10 @@ impl Inspect for Gateway {
         Box::pin(async { self.ask(Message::Snapshot).await.into_iter().flatten().collect() })
     }
 
+    fn loads(&self) -> Later<'_, Vec<Load>> {
+        Box::pin(async { self.ask(Message::Load).await.into_iter().flatten().collect() })
+    }
+
     fn facts(&self) -> ProcessFacts {
         let disk = self.disk.as_ref().map(Disk::stats).unwrap_or_default();
         let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -133,6 +140,10 @@ impl Inspect for Gateway {
                 disk_reason: self.disk.as_ref().and_then(Disk::reason).map(str::to_owned),
             }
         })
+    }
+
+    fn health(&self) -> Vec<UpstreamHealth> {
+        self.health.snapshot()
     }
 
     fn explain(&self, question: Question) -> Later<'_, Result<Value, String>> {

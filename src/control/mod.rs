@@ -2,6 +2,7 @@
 //! on which configurations are read and plans compiled; the only place where a plan is built.
 
 pub mod admin;
+pub mod canary;
 mod changes;
 mod configuration;
 mod demo;
@@ -9,6 +10,7 @@ pub mod dns;
 pub mod editor;
 mod explain;
 mod gateway;
+pub mod guarded;
 pub mod health;
 mod inspect;
 mod startup;

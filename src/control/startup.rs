@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use ringgate_io::EngineChoice;
 
-use super::admin::{Inspect, key};
+use super::admin::ttl::Expiries;
+use super::admin::{Api, Inspect, key};
 use super::configuration::Parts;
 use super::inspect::Gateway;
 use super::{dns, health};
@@ -83,6 +84,11 @@ pub(super) fn plugins(bootstrap: &Bootstrap) -> Registry {
     REGISTRY.only(names)
 }
 
+/// The same, once they were told.
+fn enabled(bootstrap: &Bootstrap) -> Registry {
+    bootstrap.plugins.as_ref().map_or_else(|| REGISTRY.clone(), |names| REGISTRY.only(names))
+}
+
 pub(super) fn engine(engine: Engine) -> EngineChoice {
     match engine {
         Engine::Auto => EngineChoice::Auto,
@@ -106,6 +112,16 @@ pub(super) fn admin_key(admin: &AdminKey) -> key::Key {
         Role::Viewer => key::Role::Viewer,
     };
     key::Key::new(admin.name.clone(), role, admin.key.clone())
+}
+
+/// What APISIX's Admin API needs.
+pub(super) fn admin_api(bootstrap: &Bootstrap) -> Api {
+    let folder = match &bootstrap.store {
+        Store::Embedded { path } => path,
+        _ => &bootstrap.history.path,
+    };
+    let allow_origin = bootstrap.admin.as_ref().and_then(|admin| admin.allow_origin.clone());
+    Api::new(enabled(bootstrap), allow_origin, Expiries::load(Some(folder)))
 }
 
 /// What the configuration is made of.
@@ -221,7 +237,8 @@ pub(super) async fn announce(bootstrap: &Bootstrap, gateway: &Gateway, key_note:
         .collect();
     lines.push(format!("shards: {} on CPUs {}", status.shards.len(), cpus.join(", ")));
     if let Some(admin) = &bootstrap.admin {
-        lines.push(format!("Admin API on http://{}; {key_note}", admin.address));
+        let scheme = if admin.tls.is_some() { "https" } else { "http" };
+        lines.push(format!("Admin API on {scheme}://{}; {key_note}", admin.address));
     }
     if let Some(metrics) = bootstrap.metrics {
         lines.push(format!("metrics on http://{metrics}/metrics"));

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::config::schema::Kind;
+
 /// What stands in place of a secret.
 pub(super) const MASKED: &str = "***";
 
@@ -39,6 +41,28 @@ pub(super) fn configuration(mut conf: Value, encrypted: &[&str]) -> Value {
     }
     by_name(&mut conf, false, 0);
     conf
+}
+
+/// A resource as it is stored, without secrets: those of its plugins, private keys, and whatever is
+/// named like one. `encrypted` tells the fields of a plugin that are stored encrypted.
+pub(crate) fn resource(
+    kind: Kind,
+    mut value: Value,
+    encrypted: impl Fn(&str) -> &'static [&'static str],
+) -> Value {
+    if kind == Kind::Ssl {
+        ["key", "keys"].iter().filter_map(|field| value.get_mut(field).map(hide)).for_each(drop);
+    }
+    if kind == Kind::PluginMetadata {
+        let name = value.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        value = configuration(value, encrypted(&name));
+    }
+    let plugins = value.get_mut("plugins").and_then(Value::as_object_mut);
+    for (name, conf) in plugins.into_iter().flatten() {
+        *conf = configuration(conf.take(), encrypted(name));
+    }
+    by_name(&mut value, false, 0);
+    value
 }
 
 /// A variable's value, unless it is a secret of the request.
@@ -135,6 +159,26 @@ mod tests {
             "keyring": ["***", "***"], "passwords": "kept", "hide_credentials": true, "cookie": "jwt",
         });
         assert_eq!(configuration(conf, &["key", "nested.deep", "keyring", "absent.x"]), expected);
+    }
+
+    #[test]
+    fn resources_are_shown_without_secrets() {
+        let fields = |plugin: &str| -> &'static [&'static str] {
+            if plugin == "key-auth" { &["key"] } else { &[] }
+        };
+        let shown = |kind, value| resource(kind, value, fields);
+        let ssl = json!({"cert": "c", "key": "k", "keys": ["a"], "certs": ["b"]});
+        let expected = json!({"cert": "c", "key": "***", "keys": ["***"], "certs": ["b"]});
+        assert_eq!(shown(Kind::Ssl, ssl), expected);
+        let consumer = json!({"username": "jack", "plugins": {"key-auth": {"key": "k"}}});
+        assert_eq!(shown(Kind::Consumer, consumer)["plugins"]["key-auth"]["key"], json!("***"));
+        let metadata = json!({"id": "key-auth", "key": "k", "log_format": {}});
+        assert_eq!(shown(Kind::PluginMetadata, metadata)["key"], json!("***"));
+        let upstream = json!({"tls": {"client_cert": "c", "client_key": "k"}, "key": "uri"});
+        let expected = json!({"tls": {"client_cert": "c", "client_key": "***"}, "key": "uri"});
+        assert_eq!(shown(Kind::Upstream, upstream), expected);
+        let secret = json!({"uri": "http://v", "token": "t"});
+        assert_eq!(shown(Kind::Secret, secret), json!({"uri": "http://v", "token": "***"}));
     }
 
     #[test]

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
+pub(crate) use mask::resource as masked;
 pub use question::Question;
 
 use crate::config::Resources;

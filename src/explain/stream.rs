@@ -9,9 +9,14 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use super::question::Connection;
-use super::{ROUTES_MAX, World, mask};
-use crate::config::resources::{Id, Nodes, StreamRoute, Upstream};
+use super::upstream::algorithm;
+use super::{NODES_MAX, ROUTES_MAX, World, mask};
+use crate::config::resources::{BalancerType, Id, Nodes, StreamRoute, Upstream};
 use crate::route::AddressSet;
+use crate::upstream::balancer::Balancer;
+use crate::upstream::endpoint::expand;
+use crate::upstream::node::Node;
+use crate::upstream::registry::Registry;
 
 /// Why a stream route is not the one: the reason's name, and the words.
 type Against = (&'static str, String);
@@ -54,7 +59,7 @@ pub(super) fn explain(world: &World<'_>, connection: &Connection) -> Value {
         "request": request,
         "generation": world.plan.generation,
         "live": world.live,
-        "stream_route": taken.map(|(_, id, route)| shown(world, id, route)),
+        "stream_route": taken.map(|(_, id, route)| shown(world, connection, id, route)),
         "rejected": rejected,
         "rejected_more": more,
     })
@@ -106,7 +111,7 @@ fn contains(wanted: &str, address: IpAddr) -> bool {
     AddressSet::compile([wanted]).is_ok_and(|set| set.contains(address))
 }
 
-fn shown(world: &World<'_>, id: &str, route: &StreamRoute) -> Value {
+fn shown(world: &World<'_>, connection: &Connection, id: &str, route: &StreamRoute) -> Value {
     let because: Vec<Value> = [
         ("sni", route.sni.clone().map(Value::String)),
         ("server_addr", route.server_addr.clone().map(Value::String)),
@@ -130,11 +135,11 @@ fn shown(world: &World<'_>, id: &str, route: &StreamRoute) -> Value {
         "name": route.name,
         "because": because,
         "plugins": plugins,
-        "upstream": upstream(world, route),
+        "upstream": upstream(world, connection, route),
     })
 }
 
-fn upstream(world: &World<'_>, route: &StreamRoute) -> Value {
+fn upstream(world: &World<'_>, connection: &Connection, route: &StreamRoute) -> Value {
     let resources = world.resources;
     let described = |from: Value, raw: &Upstream| {
         let nodes: Vec<String> = raw
@@ -148,7 +153,8 @@ fn upstream(world: &World<'_>, route: &StreamRoute) -> Value {
                 None => node.host,
             })
             .collect();
-        json!({"from": from, "nodes": nodes})
+        let pick = pick(raw, connection);
+        json!({"from": from, "type": algorithm(raw.kind), "nodes": nodes, "pick": pick})
     };
     let at = |kind: &str, id: &str| json!({"kind": kind, "id": id});
     let by_id = |id: &Id| {
@@ -166,4 +172,56 @@ fn upstream(world: &World<'_>, route: &StreamRoute) -> Value {
         }
     };
     own.or_else(|| route.upstream_id.as_ref().and_then(by_id)).or_else(service).unwrap_or_default()
+}
+
+/// The node that would be picked, where that can be told: by the balancers' own code, over nodes of
+/// which no health is known.
+fn pick(raw: &Upstream, connection: &Connection) -> Value {
+    let registry = Registry::new();
+    let nodes = raw.nodes.as_ref().map(|nodes| Node::compile(nodes, raw.scheme));
+    let nodes = match nodes.transpose() {
+        Ok(nodes) => nodes.unwrap_or_default(),
+        Err(error) => {
+            let none: [String; 0] = [];
+            return json!({"node": null, "candidates": none, "because": error.to_string()});
+        }
+    };
+    let endpoints = expand("", &nodes, |_| None, &registry).endpoints;
+    let balancer = Balancer::new(raw.kind, "", endpoints, None, &registry);
+    let eligible = balancer.eligible();
+    let address = |index: usize| balancer.endpoints()[index].address.to_string();
+    let (key, hashed) = hash_key(raw, connection);
+    let foreseen = balancer.foresee(Some(key.as_bytes())).map(address);
+    let named = nodes.iter().any(|node| node.question().is_some());
+    let because = match (&foreseen, raw.kind, eligible.len()) {
+        (_, _, 0) if named => "its names are resolved when it is served".to_owned(),
+        (_, _, 0) => "no node can be picked: none has a weight".to_owned(),
+        (Some(_), _, 1) => "it is the only node that can be picked".to_owned(),
+        (_, BalancerType::Chash, _) => format!("the hash of ${hashed} decides"),
+        (_, BalancerType::RoundRobin, _) => "they take turns by weight".to_owned(),
+        (_, BalancerType::LeastConn, _) => {
+            "the one with the fewest open connections for its weight".to_owned()
+        }
+        (_, BalancerType::Ewma, _) => "the better of two that are drawn".to_owned(),
+    };
+    let candidates: Vec<String> = eligible.into_iter().take(NODES_MAX).map(address).collect();
+    json!({"node": foreseen, "candidates": candidates, "because": because})
+}
+
+/// What `chash` hashes of a connection, and its variable: the client's address where nothing else
+/// is asked for, or what is asked for is empty.
+fn hash_key(raw: &Upstream, connection: &Connection) -> (String, String) {
+    let client = || (connection.peer.ip().to_canonical().to_string(), "remote_addr".to_owned());
+    let name = raw.key.as_deref().unwrap_or_default().trim_start_matches('$');
+    let value = match name {
+        "remote_port" => connection.peer.port().to_string(),
+        "server_addr" => connection.local.ip().to_canonical().to_string(),
+        "server_port" => connection.local.port().to_string(),
+        "ssl_preread_server_name" | "ssl_server_name" => match &connection.sni {
+            Some(name) => name.clone(),
+            None => return client(),
+        },
+        _ => return client(),
+    };
+    (value, name.to_owned())
 }

@@ -281,6 +281,44 @@ fn stream_routes_are_told_too() {
 }
 
 #[test]
+fn nodes_of_stream_routes_are_picked_as_balancers_do() {
+    let nodes = json!({"127.0.0.1:1": 1, "127.0.0.1:2": 1, "127.0.0.1:3": 1});
+    let explainer = Explainer::new(&json!({
+        "upstreams": [{"id": "u", "type": "chash", "key": "remote_addr", "nodes": nodes}],
+        "services": [{"id": "s", "upstream": {"nodes": {"127.0.0.1:9": 1, "127.0.0.1:8": 0}}}],
+        "stream_routes": [
+            {"id": "hashed", "server_port": 1, "upstream_id": "u"},
+            {"id": "turns", "server_port": 2, "upstream": {"nodes": nodes}},
+            {"id": "single", "server_port": 3, "service_id": "s"},
+            {"id": "named", "server_port": 4, "upstream": {"nodes": {"a.test:5": 1}}},
+        ],
+    }));
+    let ask = |port: u16, client: String| {
+        let url = format!("tcp://127.0.0.1:{port}");
+        let answer = explainer.ask(json!({"url": url, "client": client})).unwrap();
+        assert!(
+            text::shown(&answer)
+                .contains(answer["stream_route"]["upstream"]["type"].as_str().unwrap())
+        );
+        answer["stream_route"]["upstream"].clone()
+    };
+    let mut picked = std::collections::BTreeSet::new();
+    for last in 1..40 {
+        let told = ask(1, format!("192.0.2.{last}"));
+        assert_eq!(told["pick"], ask(1, format!("192.0.2.{last}"))["pick"]);
+        assert_eq!(told["from"], json!({"kind": "upstreams", "id": "u"}));
+        picked.insert(told["pick"]["node"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(picked.len(), 3, "every node is some client's");
+    let turns = ask(2, "192.0.2.1".into());
+    assert_eq!((&turns["pick"]["node"], &turns["type"]), (&Value::Null, &json!("roundrobin")));
+    assert_eq!(turns["pick"]["candidates"].as_array().map(Vec::len), Some(3));
+    assert_eq!(ask(3, "192.0.2.1".into())["pick"]["node"], json!("127.0.0.1:9"));
+    let named = ask(4, "192.0.2.1".into());
+    assert_eq!(named["pick"]["because"], json!("its names are resolved when it is served"));
+}
+
+#[test]
 fn questions_that_make_no_sense_are_told_why() {
     let explainer = Explainer::new(&json!({"routes": []}));
     for (question, reason) in [

@@ -188,7 +188,10 @@ fn upstream(out: &mut String, upstream: &Value) {
         let names = list(upstream, "names").iter().map(text).collect::<Vec<_>>().join(", ");
         let _ = writeln!(out, "  {names}: {note}");
     }
-    let pick = &upstream["pick"];
+    picked(out, &upstream["pick"]);
+}
+
+fn picked(out: &mut String, pick: &Value) {
     match pick["node"].as_str() {
         Some(node) => _ = writeln!(out, "  goes to {node}: {}", text(&pick["because"])),
         None => _ = writeln!(out, "  {}", text(&pick["because"])),
@@ -218,7 +221,8 @@ fn node(node: &Value) -> Vec<String> {
 fn stream_upstream(out: &mut String, upstream: &Value) {
     if upstream.is_object() {
         let nodes = list(upstream, "nodes").iter().map(text).collect::<Vec<_>>().join(", ");
-        let _ = writeln!(out, "\nupstream: {nodes}");
+        let _ = writeln!(out, "\nupstream: {}, {nodes}", text(&upstream["type"]));
+        picked(out, &upstream["pick"]);
     }
 }
 

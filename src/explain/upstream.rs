@@ -78,7 +78,7 @@ fn configured<'r>(
     }
 }
 
-fn algorithm(kind: BalancerType) -> &'static str {
+pub(super) fn algorithm(kind: BalancerType) -> &'static str {
     match kind {
         BalancerType::RoundRobin => "roundrobin",
         BalancerType::Chash => "chash",

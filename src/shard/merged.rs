@@ -10,9 +10,16 @@ use crate::plugin::Chain;
 /// How many merged chains are kept; beyond it the cache starts over.
 const KEPT: usize = 4096;
 
-/// A bounded cache of merged chains of one plan.
+/// A bounded cache of merged chains: of the plan in force, and of the one on trial.
 #[derive(Default)]
 pub(super) struct MergedChains {
+    of_plans: [OfPlan; 2],
+    /// Where the plan is that was asked for last.
+    last: usize,
+}
+
+#[derive(Default)]
+struct OfPlan {
     generation: u64,
     chains: HashMap<(usize, usize), Rc<Chain>>,
 }
@@ -20,7 +27,7 @@ pub(super) struct MergedChains {
 impl MergedChains {
     /// Forgets all.
     pub(super) fn clear(&mut self) {
-        self.chains.clear();
+        self.of_plans = Default::default();
     }
 
     /// The chain of a route and a consumer of a plan. The plan keeps both alive, so within one
@@ -31,20 +38,24 @@ impl MergedChains {
         route: &Arc<Route>,
         consumer: &Arc<Consumer>,
     ) -> Rc<Chain> {
-        if self.generation != generation {
-            // Also for requests that began under the plan before: theirs are merged anew.
-            self.chains.clear();
-            self.generation = generation;
+        if self.of_plans[self.last].generation != generation {
+            self.last = 1 - self.last;
+        }
+        let of_plan = &mut self.of_plans[self.last];
+        if of_plan.generation != generation {
+            // Also for requests that began under a plan before: theirs are merged anew.
+            of_plan.chains.clear();
+            of_plan.generation = generation;
         }
         let key = (Arc::as_ptr(route) as usize, Arc::as_ptr(consumer) as usize);
-        if let Some(chain) = self.chains.get(&key) {
+        if let Some(chain) = of_plan.chains.get(&key) {
             return chain.clone();
         }
-        if self.chains.len() >= KEPT {
-            self.chains.clear();
+        if of_plan.chains.len() >= KEPT {
+            of_plan.chains.clear();
         }
         let chain = Rc::new(route.chain.merge(&consumer.plugins));
-        self.chains.insert(key, chain.clone());
+        of_plan.chains.insert(key, chain.clone());
         chain
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use ringgate_io::Engine;
 
+use super::trial::Trial;
 use crate::config::plan::Plan;
-use crate::telemetry::Snapshot;
+use crate::telemetry::{Load, Snapshot};
 
 /// A message to a shard.
 pub enum Message {
@@ -15,6 +16,11 @@ pub enum Message {
     Adopt(Arc<Plan>, flume::Sender<(usize, u64)>),
     /// Tell the counters.
     Snapshot(flume::Sender<Snapshot>),
+    /// Tell how many requests there were, how they ended and how long they took.
+    Load(flume::Sender<Load>),
+    /// Serve a share of the requests by this plan from now on, or none any more; answered with
+    /// the shard's number.
+    Try(Option<Arc<Trial>>, flume::Sender<usize>),
     /// Tell how it is.
     Status(flume::Sender<ShardStatus>),
     /// See that it is time to drain: take no new connections, end idle ones, and end when the

@@ -14,6 +14,7 @@ mod refused;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod trial;
 mod worker;
 
 use std::any::{Any, TypeId};
@@ -31,14 +32,16 @@ pub use message::{Message, ShardStatus};
 pub use nodes::PooledNodes;
 pub use plan::PlanSlot;
 pub use refused::Refused;
+pub use trial::{Trial, WHOLE};
 pub use worker::{AccessLogMaker, ShardHandle, ShardSpec, Worker};
 
 use crate::config::plan::{Consumer, Plan, Route, Upstream};
 use crate::plugin::Chain;
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::{Counter, ShardMetrics};
+use crate::telemetry::{Counter, Load, ShardMetrics};
 use crate::upstream::balancer::{ShardBalancer, Tried};
 use merged::MergedChains;
+use trial::TrialSlot;
 
 /// What every shard of a process is configured with.
 #[derive(Debug, Clone)]
@@ -78,6 +81,7 @@ pub struct Shard {
     /// Its connections to nodes.
     pub nodes: PooledNodes,
     plan: PlanSlot,
+    trial: TrialSlot,
     /// Its part of balancers' state, by their fingerprints.
     balancers: RefCell<HashMap<(Arc<str>, u64), ShardBalancer>>,
     merged: RefCell<MergedChains>,
@@ -101,6 +105,7 @@ impl Shard {
             nodes: PooledNodes::new(&settings, metrics.clone()),
             metrics,
             plan,
+            trial: TrialSlot::default(),
             balancers: RefCell::default(),
             merged: RefCell::default(),
             plugin_states: RefCell::default(),
@@ -110,9 +115,31 @@ impl Shard {
         })
     }
 
-    /// The plan for a request that begins now; it stays as long as the request needs it.
+    /// The plan for a request that begins now; it stays as long as the request needs it. While
+    /// there is a trial, a share of the requests gets the plan on trial.
     pub fn pin(&self) -> Rc<plan::ShardPlan> {
+        match self.trial.pin() {
+            None => self.plan.pin(),
+            Some(plan) => plan,
+        }
+    }
+
+    /// The plan in force, whatever is on trial.
+    pub fn in_force(&self) -> Rc<plan::ShardPlan> {
         self.plan.pin()
+    }
+
+    /// Begins a trial, goes on with another plan, or ends it.
+    pub fn try_out(&self, trial: Option<&Trial>) {
+        match trial {
+            Some(trial) => self.trial.begin(trial, self.index, self.plan.other(&trial.plan)),
+            None => self.trial.end(),
+        }
+    }
+
+    /// How many requests there were, how they ended and how long they took.
+    pub fn load(&self) -> Load {
+        Load { shard: self.index, all: self.metrics.tally(), arms: self.trial.arms() }
     }
 
     /// Serves another plan from now on.

@@ -68,6 +68,7 @@ impl Shard {
             bytes_in: outcome.request_bytes,
             bytes_out: outcome.response_bytes,
         });
+        self.trial.observe(cx.plan, outcome.status, outcome.total_micros);
         if let Some(log) = &self.access_log {
             let dropped = log.borrow_mut().log(&record(request, cx));
             self.metrics.add(Counter::AccessLogDropped, dropped);
@@ -107,7 +108,7 @@ impl Shard {
         set(Gauge::UpstreamIdle, self.nodes.idle());
         set(Gauge::PooledBytes, ringgate_core::pooled_bytes());
         set(Gauge::Tasks, ringgate_io::live_tasks());
-        self.metrics.set(Gauge::PlanGeneration, self.pin().generation);
+        self.metrics.set(Gauge::PlanGeneration, self.in_force().generation);
         self.metrics.snapshot()
     }
 }

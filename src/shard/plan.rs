@@ -51,9 +51,14 @@ impl PlanSlot {
 
     /// Puts another in its place.
     pub fn replace(&self, plan: Arc<Plan>) {
-        let next = Rc::new(ShardPlan { plan: Some(plan), retired: self.retired.clone() });
+        let next = self.other(&plan);
         let last = std::mem::replace(&mut *self.current.borrow_mut(), next);
         drop(last);
+    }
+
+    /// A plan beside the current one, which goes where this slot's go.
+    pub(super) fn other(&self, plan: &Arc<Plan>) -> Rc<ShardPlan> {
+        Rc::new(ShardPlan { plan: Some(plan.clone()), retired: self.retired.clone() })
     }
 }
 

@@ -9,9 +9,10 @@ use arc_swap::ArcSwap;
 use ringgate_core::{Limits, Timeouts};
 use ringgate_io::EngineChoice;
 
-use super::{Message, Settings, ShardSpec, Worker};
+use super::{Message, Settings, ShardSpec, Trial, WHOLE, Worker};
 use crate::config::plan::Plan;
 use crate::listener::{self, Inherited};
+use crate::telemetry::Load;
 
 const ENGINES: [EngineChoice; 2] = [EngineChoice::Auto, EngineChoice::Epoll];
 
@@ -126,4 +127,57 @@ fn a_shard_that_dies_while_it_should_drain_drains_when_it_is_back() {
     worker.drain(Duration::from_secs(8));
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!(worker.restarts(0), 1);
+}
+
+#[test]
+fn a_trial_survives_a_dead_shard_and_ends_everywhere() {
+    for engine in ENGINES {
+        let (worker, old_plans) = worker(engine, 2);
+        let within = Duration::from_secs(10);
+        let plan = Arc::new(Plan { generation: 9, trial: 1, ..Plan::default() });
+        let shares = Box::new([WHOLE, 0]);
+        let trial = Arc::new(Trial { number: 1, plan, shares });
+        assert_eq!(worker.try_out(Some(trial), within), 2);
+        let address = worker.listeners().next().unwrap().address;
+        assert!(worker.shards()[0].send(Message::Die));
+        let deadline = Instant::now() + within;
+        while worker.restarts(0) == 0 {
+            assert!(Instant::now() < deadline, "the shard did not die");
+            std::thread::yield_now();
+        }
+        let loads = || loop {
+            let (reply, loads) = flume::unbounded();
+            for shard in worker.shards() {
+                // One that starts again has no mailbox for a moment.
+                let _ = shard.send(Message::Load(reply.clone()));
+            }
+            drop(reply);
+            let loads: Vec<Load> = std::iter::from_fn(|| loads.recv_timeout(within).ok()).collect();
+            if loads.len() == 2 {
+                break loads;
+            }
+            assert!(Instant::now() < deadline, "{} shards", loads.len());
+        };
+        let counted = |loads: &[Load]| {
+            let arms = loads.iter().map(|load| load.arms.as_ref().unwrap());
+            let (mut stable, mut canary) = (0, 0);
+            arms.for_each(|arms| {
+                assert_eq!(arms.trial, 1);
+                stable += arms.stable.count();
+                canary += arms.canary.count();
+            });
+            (stable, canary)
+        };
+        // Until both shards have had some: the one that died counts for the trial again.
+        while matches!(counted(&loads()), (0, _) | (_, 0)) {
+            assert_eq!(ask(address).as_deref(), Some("HTTP/1.1 404 Not Found"));
+            assert!(Instant::now() < deadline, "{:?}", counted(&loads()));
+        }
+        assert_eq!(worker.try_out(None, within), 2);
+        let before = counted(&loads());
+        (0..20).for_each(|_| _ = ask(address));
+        assert_eq!(counted(&loads()), before, "nothing is counted any more");
+        assert!(old_plans.try_iter().any(|plan| plan.generation == 9));
+        worker.drain(within);
+    }
 }

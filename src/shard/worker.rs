@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use core_affinity::CoreId;
 use ringgate_io::mailbox::Sender;
 use ringgate_io::{EngineChoice, EngineSpec, Listener};
 
 use super::http::Terms;
-use super::{Message, PlanSlot, Settings, Shard, ShardStatus, accept};
+use super::{Message, PlanSlot, Settings, Shard, ShardStatus, Trial, accept};
 use crate::config::plan::Plan;
 use crate::listener::{ListenerSet, Origin};
 use crate::telemetry::access_log::{AccessLog, BLOCK_AFTER};
@@ -77,6 +77,7 @@ pub struct Worker {
     spec: Arc<ShardSpec>,
     shards: Vec<Arc<ShardHandle>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    trial: Arc<ArcSwapOption<Trial>>,
 }
 
 /// What a shard says while it starts.
@@ -91,6 +92,7 @@ impl Worker {
         let spec = Arc::new(spec);
         let (started, starting) = flume::unbounded();
         let (mut shards, mut threads) = (Vec::new(), Vec::new());
+        let trial = Arc::<ArcSwapOption<Trial>>::default();
         for index in 0..spec.cpus.len() {
             let (sender, receiver) = ringgate_io::mailbox(MAILBOX)?;
             let handle = Arc::new(ShardHandle {
@@ -102,6 +104,7 @@ impl Worker {
                 index,
                 spec: spec.clone(),
                 handle: handle.clone(),
+                trial: trial.clone(),
                 started: started.clone(),
             };
             shards.push(handle);
@@ -121,7 +124,7 @@ impl Worker {
                 Err(_) => return Err(io::Error::other("a shard ended while it started")),
             }
         }
-        Ok(Worker { spec, shards, threads: Mutex::new(threads) })
+        Ok(Worker { spec, shards, threads: Mutex::new(threads), trial })
     }
 
     /// The shards.
@@ -148,14 +151,26 @@ impl Worker {
     pub fn adopt(&self, plan: Arc<Plan>, within: Duration) -> usize {
         // A shard that starts again from here on takes this one by itself.
         self.spec.plan.store(plan.clone());
-        let (done, adopted) = flume::unbounded();
+        self.tell(|done| Message::Adopt(plan.clone(), done), within)
+    }
+
+    /// Puts a plan on trial beside the one in force, or takes it off again, and returns when every
+    /// shard knows, or after `within`; how many do.
+    pub fn try_out(&self, trial: Option<Arc<Trial>>, within: Duration) -> usize {
+        self.trial.store(trial.clone());
+        self.tell(|done| Message::Try(trial.clone(), done), within)
+    }
+
+    /// Tells every shard something; how many have answered within a time.
+    fn tell<T>(&self, message: impl Fn(flume::Sender<T>) -> Message, within: Duration) -> usize {
+        let (done, told) = flume::unbounded();
         for shard in &self.shards {
-            shard.send(Message::Adopt(plan.clone(), done.clone()));
+            shard.send(message(done.clone()));
         }
         drop(done);
         let deadline = Instant::now() + within;
         let mut count = 0;
-        while count < self.shards.len() && adopted.recv_deadline(deadline).is_ok() {
+        while count < self.shards.len() && told.recv_deadline(deadline).is_ok() {
             count += 1;
         }
         count
@@ -192,6 +207,7 @@ struct Supervised {
     index: usize,
     spec: Arc<ShardSpec>,
     handle: Arc<ShardHandle>,
+    trial: Arc<ArcSwapOption<Trial>>,
     started: flume::Sender<Started>,
 }
 
@@ -310,6 +326,7 @@ impl Supervised {
         let plan = PlanSlot::new(spec.plan.load_full(), spec.retired.clone());
         let access_log = spec.access_log.as_ref().map(|make| make());
         let shard = Shard::new(self.index, spec.settings.clone(), plan, access_log);
+        shard.try_out(self.trial.load().as_deref());
         let weak = Rc::downgrade(&shard);
         let index = self.index;
         ringgate_io::on_panic(Box::new(move |text| {
@@ -335,12 +352,19 @@ impl Supervised {
             Message::Snapshot(reply) => {
                 let _ = reply.send(shard.snapshot());
             }
+            Message::Load(reply) => {
+                let _ = reply.send(shard.load());
+            }
+            Message::Try(trial, done) => {
+                shard.try_out(trial.as_deref());
+                let _ = done.send(self.index);
+            }
             Message::Status(reply) => {
                 let _ = reply.send(ShardStatus {
                     shard: self.index,
                     cpu: self.spec.cpus[self.index],
                     engine: engine.clone(),
-                    generation: shard.pin().generation,
+                    generation: shard.in_force().generation,
                     connections: shard.connections.open(),
                     draining: shard.connections.is_draining(),
                 });

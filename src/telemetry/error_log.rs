@@ -64,6 +64,8 @@ struct Line {
     at_ms: u64,
     cause: Cause,
     detail: String,
+    /// Also where it repeats others.
+    always: bool,
 }
 
 enum Message {
@@ -97,6 +99,12 @@ pub fn debug(subsystem: &'static str, cause: &'static str, detail: fmt::Argument
     log(Level::Debug, subsystem, cause, detail);
 }
 
+/// Logs a line of the audit log: whatever the level, and each, however alike.
+pub fn audit(detail: fmt::Arguments<'_>) {
+    let cause = Cause { level: Level::Info, subsystem: "audit", cause: "write" };
+    put(cause, detail, true);
+}
+
 /// Sets the finest level that is written.
 pub fn set_level(level: Level) {
     LEVEL.store(level as u8, Ordering::Relaxed);
@@ -114,13 +122,16 @@ pub fn dropped() -> u64 {
 
 /// Logs at a level. Never waits.
 pub fn log(level: Level, subsystem: &'static str, cause: &'static str, detail: fmt::Arguments<'_>) {
-    if !is_on(level) {
-        return;
+    if is_on(level) {
+        put(Cause { level, subsystem, cause }, detail, false);
     }
+}
+
+fn put(cause: Cause, detail: fmt::Arguments<'_>, always: bool) {
     let mut text = Bounded(String::new());
     // An error means that the bound was reached.
     let _ = fmt::write(&mut text, detail);
-    let line = Line { at_ms: unix_ms(), cause: Cause { level, subsystem, cause }, detail: text.0 };
+    let line = Line { at_ms: unix_ms(), cause, detail: text.0, always };
     match WRITER.get_or_init(start) {
         Some(writer) => {
             if writer.try_send(Message::Line(line)).is_err() {
@@ -185,7 +196,9 @@ fn write_lines(messages: &flume::Receiver<Message>) {
         };
         match message {
             Ok(Message::Line(line)) => {
-                if repeats.judge(line.cause, &line.detail, Instant::now()) == Verdict::Write {
+                if line.always
+                    || repeats.judge(line.cause, &line.detail, Instant::now()) == Verdict::Write
+                {
                     render(&mut calendar, &line, &mut out);
                 }
             }
@@ -198,7 +211,8 @@ fn write_lines(messages: &flume::Receiver<Message>) {
         }
         for (cause, more) in repeats.ended(Instant::now()) {
             let detail = format!("({more} more in the last {} s)", super::repeats::WINDOW_S);
-            render(&mut calendar, &Line { at_ms: unix_ms(), cause, detail }, &mut out);
+            let line = Line { at_ms: unix_ms(), cause, detail, always: true };
+            render(&mut calendar, &line, &mut out);
         }
         if !messages.is_empty() && out.len() < BATCH_BYTES {
             continue;
@@ -208,7 +222,8 @@ fn write_lines(messages: &flume::Receiver<Message>) {
             let cause = Cause { level: Level::Warn, subsystem: "log", cause: "lines dropped" };
             let detail = (dropped - told_dropped).to_string();
             told_dropped = dropped;
-            render(&mut calendar, &Line { at_ms: unix_ms(), cause, detail }, &mut out);
+            let line = Line { at_ms: unix_ms(), cause, detail, always: true };
+            render(&mut calendar, &line, &mut out);
         }
         write_out(&mut out);
     }
@@ -249,7 +264,11 @@ mod tests {
         let cause = Cause { level: Level::Warn, subsystem: "tls", cause: "bad certificate" };
         let detail = bounded("of \"x\"\n2026 error fake: \x1b[31m");
         let mut out = Vec::new();
-        render(&mut Calendar::default(), &Line { at_ms: 1_000, cause, detail }, &mut out);
+        render(
+            &mut Calendar::default(),
+            &Line { at_ms: 1_000, cause, detail, always: false },
+            &mut out,
+        );
         assert_eq!(
             String::from_utf8(out).expect("text"),
             "1970-01-01T00:00:01.000Z warn tls: bad certificate: \

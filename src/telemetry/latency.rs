@@ -55,6 +55,17 @@ impl Latency {
         }
     }
 
+    /// Those that were counted behind an earlier state of this one.
+    pub fn since(&self, earlier: &Latency) -> Latency {
+        let mut since = self.clone();
+        if let (Some(histogram), Some(earlier)) = (&mut since.histogram, &earlier.histogram) {
+            // It fails where there were more before than now, which is no earlier state.
+            let _ = histogram.subtract(&**earlier);
+        }
+        since.sum_us = since.sum_us.wrapping_sub(earlier.sum_us);
+        since
+    }
+
     /// How many durations were counted.
     pub fn count(&self) -> u64 {
         self.histogram.as_ref().map_or(0, |histogram| histogram.len())

@@ -11,6 +11,7 @@ use ringgate_core::{Code, Version};
 use super::labelled::LabelledSeries;
 use super::latency::Latency;
 use super::snapshot::Snapshot;
+use super::tally::Tally;
 
 /// A small enumeration that is an index and a label's value at once.
 macro_rules! labels {
@@ -284,6 +285,12 @@ impl ShardMetrics {
     /// The series of the `prometheus` plugin; not to be kept borrowed over an await.
     pub fn labelled(&self) -> &RefCell<LabelledSeries> {
         &self.labelled
+    }
+
+    /// All requests so far: less than [`ShardMetrics::snapshot`], and so asked for more often.
+    pub fn tally(&self) -> Tally {
+        let of_class = |class: usize| self.requests.iter().map(|row| row[class].get()).sum();
+        Tally { requests: std::array::from_fn(of_class), latency: self.request.borrow().clone() }
     }
 
     /// A copy for the control side.

@@ -19,6 +19,8 @@ pub mod series;
 pub mod snapshot;
 #[cfg(test)]
 pub(crate) mod strict_parser;
+pub mod tally;
 
 pub use metrics::{Counter, Done, Gauge, Protocol, Refusal, ShardMetrics};
 pub use snapshot::Snapshot;
+pub use tally::{Arms, Load, Tally};

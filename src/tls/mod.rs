@@ -7,11 +7,13 @@
 //!   [`rustls::ServerConfig`];
 //! - [`TlsPolicy::info`]: what a finished handshake says of the client, its certificate included;
 //! - [`check_request`]: 421 and 400 for requests that their connection does not cover;
-//! - [`UpstreamTls`]: how nodes are connected to.
+//! - [`UpstreamTls`]: how nodes are connected to;
+//! - [`endpoint`]: what the gateway's own endpoints are served with.
 
 mod certificates;
 mod check;
 mod compile;
+mod endpoint;
 mod name;
 mod nodes;
 mod peer;
@@ -26,6 +28,7 @@ mod verifier;
 
 pub use check::check_request;
 pub use compile::{TlsCompiler, TlsSettings};
+pub use endpoint::endpoint;
 pub use nodes::{NodeName, UpstreamTls};
 pub use peer::client_certificate;
 pub use policy::{ClientPolicy, TlsPolicy};

@@ -116,8 +116,11 @@ fn the_limit_of_resets_is_as_configured() {
     assert_eq!(peer.answer(99).status, 200);
 }
 
+/// What it is, and its frames on a stream.
+type Provocation = (&'static str, fn(u32) -> Vec<u8>);
+
 /// Errors that have the gateway reset a stream: what each frame behind a head is.
-const PROVOCATIONS: [(&str, fn(u32) -> Vec<u8>); 4] = [
+const PROVOCATIONS: [Provocation; 4] = [
     ("a window above its most", |stream| {
         let window = RawFrame::new(kind::WINDOW_UPDATE, 0, stream, [0x7f, 255, 255, 255]);
         [head(stream, "/slow", false), window.bytes()].concat()

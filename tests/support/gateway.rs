@@ -32,6 +32,7 @@ pub struct Config {
     resources: String,
     nofile: Option<u64>,
     drain_within: Duration,
+    secured: bool,
     tls: bool,
 }
 
@@ -47,7 +48,13 @@ impl Config {
             nofile: None,
             drain_within: Duration::from_secs(5),
             tls: false,
+            secured: false,
         }
+    }
+
+    /// With the embedded store, and nothing in it: for tests that write through the Admin API.
+    pub fn embedded() -> Config {
+        Config::new(&Resources::new()).set("store", json!({"kind": "embedded", "path": "data"}))
     }
 
     /// A second listener, which terminates TLS ([`Gateway::tls_address`]).
@@ -101,6 +108,12 @@ impl Config {
     pub fn start(self) -> Gateway {
         Gateway::start(self)
     }
+
+    /// The same where the Admin API is behind TLS, so that this harness cannot ask it.
+    pub fn start_secured(mut self) -> Gateway {
+        self.secured = true;
+        Gateway::start(self)
+    }
 }
 
 /// A running gateway. When it is dropped, it must be alive, have had no panic and have given back
@@ -112,13 +125,16 @@ pub struct Gateway {
     pub tls_address: SocketAddr,
     pub admin: SocketAddr,
     pub metrics_address: SocketAddr,
+    /// Where the Control API is, where `control` was set to anything.
+    pub control_address: SocketAddr,
     child: Child,
     errors: Arc<Mutex<String>>,
     folder: tempfile::TempDir,
     descriptors: usize,
     drain_within: Duration,
     ended: bool,
-    _ports: [Port; 4],
+    secured: bool,
+    _ports: [Port; 5],
 }
 
 impl Gateway {
@@ -136,9 +152,9 @@ impl Gateway {
 
     fn try_start(config: &Config) -> Result<Gateway, String> {
         let folder = tempfile::tempdir().unwrap();
-        let ports = [Port::free(), Port::free(), Port::free(), Port::free()];
-        let [address, admin, metrics_address, tls_address] =
-            [0, 1, 2, 3].map(|i: usize| SocketAddr::from(([127, 0, 0, 1], ports[i].number)));
+        let ports = [(); 5].map(|()| Port::free());
+        let [address, admin, metrics_address, tls_address, control_address] =
+            [0, 1, 2, 3, 4].map(|i: usize| SocketAddr::from(([127, 0, 0, 1], ports[i].number)));
         let mut bootstrap = config.bootstrap.clone();
         let engine = std::env::var("RINGGATE_TEST_ENGINE").unwrap_or_else(|_| "auto".into());
         bootstrap.entry("engine").or_insert(json!(engine));
@@ -148,9 +164,16 @@ impl Gateway {
             listeners.push(json!({"address": tls_address.to_string(), "protocol": "https"}));
         }
         bootstrap.entry("listeners").or_insert(json!(listeners));
-        bootstrap.insert("admin".into(), json!({"address": admin.to_string()}));
+        let of_admin = bootstrap.entry("admin").or_insert(json!({}));
+        of_admin["address"] = json!(admin.to_string());
         bootstrap.insert("metrics".into(), json!({"address": metrics_address.to_string()}));
-        bootstrap.insert("control".into(), json!("off"));
+        match bootstrap.get("control") {
+            None => _ = bootstrap.insert("control".into(), json!("off")),
+            Some(_) => {
+                _ = bootstrap
+                    .insert("control".into(), json!({"address": control_address.to_string()}));
+            }
+        }
         bootstrap.entry("store").or_insert(json!({"kind": "file", "path": "resources.yaml"}));
         let file = folder.path().join("ringgate.yaml");
         fill_in(&mut bootstrap, address, tls_address);
@@ -168,12 +191,14 @@ impl Gateway {
             tls_address,
             admin,
             metrics_address,
+            control_address,
             child,
             errors,
             folder,
             descriptors: 0,
             drain_within: config.drain_within,
             ended: false,
+            secured: config.secured,
             _ports: ports,
         };
         gateway.wait_until_ready()?;
@@ -190,7 +215,13 @@ impl Gateway {
                 std::thread::sleep(Duration::from_millis(50));
                 return Err(format!("{status}\n{}", self.log()));
             }
-            if self.try_admin("/ringgate/ready").is_some_and(|answer| answer.status == 200) {
+            let ready = match self.secured {
+                true => self.log().contains("Admin API on https"),
+                false => {
+                    self.try_admin("/ringgate/ready").is_some_and(|answer| answer.status == 200)
+                }
+            };
+            if ready {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -365,6 +396,22 @@ impl Gateway {
     pub fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.pid());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Ends it without any warning (`kill -9`) and starts it again in the same folder.
+    #[track_caller]
+    pub fn kill_and_restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let file = self.folder.path().join("ringgate.yaml");
+        let mut child = command(&file, self.folder.path(), None).spawn().expect("the binary");
+        collect(child.stderr.take().unwrap(), self.errors.clone());
+        collect(child.stdout.take().unwrap(), self.errors.clone());
+        self.child = child;
+        if let Err(text) = self.wait_until_ready() {
+            panic!("the gateway does not start again: {text}");
+        }
+        self.descriptors = self.settled_descriptors();
     }
 
     /// Waits for its end.

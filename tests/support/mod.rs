@@ -22,7 +22,7 @@ pub use etcd::{Etcd, Pair, Secrets, is_there as etcd_is_there};
 pub use gateway::{ADMIN_KEY, Config, Gateway};
 pub use message::{Body, Framing, Head, Response};
 pub use origin::{Conversation, Origin, Recorded};
-pub use ports::Port;
+pub use ports::{Port, closed_address};
 pub use resources::{Resources, route, routes_to, upstream};
 
 /// How long a test waits for what has to happen.

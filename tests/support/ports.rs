@@ -18,6 +18,13 @@ pub struct Port {
     _lock: File,
 }
 
+/// An address that nobody listens on while the port is held.
+pub fn closed_address() -> (Port, std::net::SocketAddr) {
+    let port = Port::free();
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port.number));
+    (port, address)
+}
+
 impl Port {
     /// A port that nobody listens on.
     pub fn free() -> Port {

@@ -14,6 +14,8 @@
 pub mod client;
 mod fault;
 mod flood;
+#[doc(hidden)]
+pub mod fuzz;
 mod heads;
 mod incoming;
 mod monitor;

@@ -17,7 +17,7 @@ const INITIAL_WINDOW: u16 = 4;
 /// Bytes of a setting.
 const SETTING: usize = 6;
 /// What is looked at of a block of trailers.
-const TRAILERS: usize = 16 * 1024;
+pub(crate) const TRAILERS: usize = 16 * 1024;
 /// The entries of HPACK's static table that are pseudo-header fields (RFC 7541, appendix A).
 const PSEUDO: std::ops::RangeInclusive<usize> = 1..=14;
 /// How a Huffman-coded name begins that begins with a colon.
@@ -137,6 +137,11 @@ impl Rules {
             self.kept = Vec::new();
         }
         Ok(())
+    }
+
+    /// Payload that is remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        self.kept.len()
     }
 
     /// Whether the stream's trailers are malformed.
@@ -294,7 +299,80 @@ fn string<'b>(block: &mut &'b [u8]) -> Option<(bool, &'b [u8])> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::fuzz::follow;
+
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+        bytes.extend([kind, flags]);
+        bytes.extend(stream.to_be_bytes());
+        bytes.extend(payload);
+        bytes
+    }
+
+    #[test]
+    fn breaches_are_found_wherever_the_bytes_are_cut() {
+        let (head, data) = (frame(kind::HEADERS, 4, 1, &[0x82]), frame(kind::DATA, 1, 1, b"x"));
+        let late = [&head[..], &data, &data].concat();
+        let trailers = frame(kind::HEADERS, 5, 1, &[0x40, 1, b'x', 0]);
+        let wide = frame(kind::SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 9, 0, 4, 0x80, 0, 0, 0]);
+        for (bytes, reason) in [
+            (frame(kind::PING, 0, 0, &[0; 7]), Some(Reason::FRAME_SIZE_ERROR)),
+            (wide, Some(Reason::FLOW_CONTROL_ERROR)),
+            (late, Some(Reason::STREAM_CLOSED)),
+            ([&head[..], &trailers, &data].concat(), Some(Reason::STREAM_CLOSED)),
+            ([&head[..], &data].concat(), None),
+            ([&head[..], &trailers].concat(), None),
+            // A stream that was reset here is still sent to.
+            ([&head[..], &frame(kind::WINDOW_UPDATE, 0, 1, &[0, 0, 0, 1]), &data].concat(), None),
+        ] {
+            for piece in 1..=bytes.len() {
+                let followed = follow(&bytes, piece);
+                assert_eq!(
+                    followed.breach.map(|breach| breach.reason),
+                    reason,
+                    "{bytes:x?} {piece}"
+                );
+                assert!(followed.rules.kept.is_empty() || reason.is_some());
+            }
+        }
+        let padded = frame(kind::HEADERS, 0x2d, 1, &[2, 0, 0, 0, 0, 1, 0x84, 0, 0]);
+        let parts = [
+            frame(kind::HEADERS, 1, 1, &[0x40, 1, b'x']),
+            frame(kind::CONTINUATION, 0, 1, &[0]),
+            frame(kind::CONTINUATION, 4, 1, &[0x84]),
+        ];
+        for malformed in [padded, parts.concat()] {
+            let bytes = [&head[..], &malformed].concat();
+            for piece in 1..=bytes.len() {
+                let mut rules = follow(&bytes, piece).rules;
+                assert!(rules.is_malformed(1) && !rules.is_malformed(3), "{piece}");
+                rules.was_reset(1);
+                assert!(!rules.is_malformed(1));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(
+            frames in proptest::collection::vec(
+                (0u8..11, any::<u8>(), 0u32..6, proptest::collection::vec(any::<u8>(), 0..40)),
+                0..12,
+            ),
+            piece in 1usize..60,
+        ) {
+            let bytes: Vec<u8> = frames
+                .iter()
+                .flat_map(|(kind, flags, stream, payload)| frame(*kind, *flags, *stream, payload))
+                .collect();
+            let (one, other) = (follow(&bytes, piece), follow(&bytes, usize::MAX));
+            prop_assert_eq!(one.breach, other.breach);
+            prop_assert!(one.rules.remembered() <= TRAILERS);
+        }
+    }
 
     #[test]
     fn pseudo_header_fields_are_found_however_they_are_written() {

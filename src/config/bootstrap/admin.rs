@@ -19,6 +19,8 @@ pub struct Admin {
     pub keys: Vec<AdminKey>,
     /// Who may connect.
     pub allow: Vec<IpNet>,
+    /// `Access-Control-Allow-Origin` of the Admin API; `None`: browsers elsewhere get nothing.
+    pub allow_origin: Option<String>,
     /// TLS; `None`: plain.
     pub tls: Option<AdminTls>,
 }
@@ -70,6 +72,7 @@ impl Default for Admin {
             key_file: PathBuf::from("data/admin.key"),
             keys: Vec::new(),
             allow: vec![loopback.into(), IpNet::from(std::net::IpAddr::V6(Ipv6Addr::LOCALHOST))],
+            allow_origin: None,
             tls: None,
         }
     }
@@ -88,9 +91,21 @@ pub(super) fn read(fields: &mut Fields<'_>, folder: &Path) -> Option<Admin> {
                 .map_or_else(|| folder.join(&defaults.key_file), |path| place(folder, &path)),
             keys: read_keys(fields),
             allow: fields.list("allow", network).unwrap_or(defaults.allow),
+            allow_origin: fields.parsed("allow_origin", origin),
             tls: read_tls(fields, folder),
         }
     }))
+}
+
+/// `*`, or an origin such as `https://dashboard.example.com`.
+fn origin(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let fits =
+        |host: &str| !host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+    match text == "*" || host.is_some_and(fits) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("expected * or an origin such as https://a.example.com, got {text}")),
+    }
 }
 
 fn read_keys(fields: &mut Fields<'_>) -> Vec<AdminKey> {

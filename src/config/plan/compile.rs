@@ -69,6 +69,14 @@ pub struct Ingredients {
     pub tls: TlsSettings,
 }
 
+/// A plan beside the one in force.
+pub struct OnTrial {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Its upstreams that are not those in force.
+    pub upstreams: Vec<Arc<Upstream>>,
+}
+
 /// Compiles plans, one after the other.
 pub struct Compiler {
     ingredients: Ingredients,
@@ -158,6 +166,22 @@ impl Compiler {
         };
         self.resources = resources;
         result.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Compiles a plan beside the one in force: what it would be with these edits. What is in force
+    /// is compiled once more, and is a plan of its own behind it. On errors everything stays as it
+    /// is.
+    pub fn trial(&mut self, edits: Edits, number: u64) -> Result<OnTrial, Vec<CompileError>> {
+        let (plan, undo) = self.edit(edits)?;
+        let upstreams = self.upstreams.clone();
+        // It was compiled before.
+        self.edit(undo)?;
+        let others = upstreams.into_iter().filter(|(key, upstream)| {
+            self.upstreams.get(key).is_none_or(|other| !Arc::ptr_eq(upstream, other))
+        });
+        let upstreams = others.map(|(_, upstream)| upstream).collect();
+        let plan = Arc::new(Plan { trial: number, ..(*plan).clone() });
+        Ok(OnTrial { plan, upstreams })
     }
 
     fn compile(

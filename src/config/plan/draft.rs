@@ -3,14 +3,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::compile::{CompileError, Ingredients};
 use super::protos::Protos;
 use super::touched::Touched;
-use super::upstream::{Answers, NodeTimeouts};
+use super::upstream::{Answers, NodeTimeouts, seconds};
 use super::{Consumer, Consumers, Credential, Route, Upstream};
 use crate::config::Resources;
 use crate::config::resources::{self, Plugins};
@@ -215,7 +214,7 @@ impl<'c> Draft<'c> {
             upstream,
             websocket,
             via: extras.via.unwrap_or(false),
-            per_try_timeout: extras.per_try_timeout.map(Duration::from_secs_f64),
+            per_try_timeout: extras.per_try_timeout.map(seconds),
         };
         Ok(Compiled { spec: Arc::new(spec), route: Arc::new(route) })
     }

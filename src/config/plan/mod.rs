@@ -12,7 +12,7 @@ mod upstream;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use compile::{CompileError, Compiler, Ingredients, located};
+pub use compile::{CompileError, Compiler, Ingredients, OnTrial, located};
 pub use consumers::{Consumer, Consumers, Credential};
 pub use protos::Protos;
 #[cfg(test)]
@@ -30,6 +30,8 @@ use crate::tls::TlsTable;
 pub struct Plan {
     /// Counts the plans of this process, from 1.
     pub generation: u64,
+    /// The number of the trial that it is made for; 0: it is made to be in force.
+    pub trial: u64,
     /// Which route a request takes.
     pub routes: RouteTable<Arc<Route>>,
     /// The global rules' plugins; they run before a route's, and where none matches.

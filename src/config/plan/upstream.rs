@@ -27,6 +27,14 @@ pub(super) type Answers = HashMap<Question, Arc<[Resolved]>>;
 /// The longest slow start, in seconds: a day.
 const SLOW_START_MAX: f64 = 86_400.0;
 
+/// The longest time that is waited, in seconds: thirty years. A number of a resource may be any.
+const SECONDS_MAX: f64 = 1e9;
+
+/// A time of a resource.
+pub(super) fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.clamp(0.0, SECONDS_MAX)).unwrap_or_default()
+}
+
 /// Nodes, how one of them is chosen, and how it is spoken to.
 pub struct Upstream {
     /// Its id; `route/ID` or `service/ID` for one that stands inside.
@@ -73,7 +81,7 @@ pub struct NodeTimeouts {
 impl NodeTimeouts {
     /// From a `timeout` object. What is not set there comes from `fallback`.
     pub(super) fn of(timeout: Option<resources::Timeout>, fallback: NodeTimeouts) -> NodeTimeouts {
-        let seconds = |value: Option<f64>| value.map(Duration::from_secs_f64);
+        let seconds = |value: Option<f64>| value.map(seconds);
         match timeout {
             None => fallback,
             Some(timeout) => NodeTimeouts {
@@ -159,7 +167,6 @@ impl Upstream {
         let extras = raw.ringgate.clone().unwrap_or_default();
         let slow_start = Self::extras(raw, &extras)?;
         let pool = raw.keepalive_pool;
-        let seconds = Duration::from_secs_f64;
         Ok(Upstream {
             scheme: raw.scheme,
             tls: known.tls.upstream(raw, known.resources)?,

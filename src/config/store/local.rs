@@ -43,6 +43,8 @@ pub struct Record {
     pub author: Author,
     /// When it is, in milliseconds since 1970.
     pub time: u64,
+    /// Why it is made, where that does not show.
+    pub note: Option<String>,
     /// What changes.
     pub changes: Vec<Replaced>,
 }
@@ -166,7 +168,8 @@ impl Local {
         let revision = |record: Record| {
             let number = last.0 + 1;
             let changes = record.changes.into_iter().map(|change| change.at(number)).collect();
-            let mut revision = Revision::new(number, record.time, record.author, changes, last.1);
+            let mut revision = Revision::new(number, record.time, record.author, changes, last.1)
+                .noted(record.note);
             if revisions::is_large(&revision) {
                 revision.strip();
             }

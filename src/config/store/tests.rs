@@ -16,7 +16,7 @@ fn record(entries: &Entries, changes: &[(&str, Option<u64>)]) -> Record {
         let before = entries.at(&key).cloned();
         Replaced { key, before, after: value.map(|value| json!(value)), indexes: None }
     });
-    Record { author: Author::store("test"), time: 7, changes: changes.collect() }
+    Record { author: Author::store("test"), time: 7, note: None, changes: changes.collect() }
 }
 
 /// Commits and takes over what was committed.
@@ -197,7 +197,8 @@ fn a_revision_that_is_too_large_keeps_no_values() {
     let text = "x".repeat(17 * 1024 * 1024);
     let change =
         Replaced { key: key.clone(), before: None, after: Some(json!(text)), indexes: None };
-    let record = Record { author: Author::store("test"), time: 1, changes: vec![change] };
+    let record =
+        Record { author: Author::store("test"), time: 1, note: None, changes: vec![change] };
     let revisions = local.revisions(vec![record]);
     local.commit(&revisions).unwrap();
     let entries = local.entries().unwrap();

@@ -82,12 +82,17 @@ impl Keys {
         Keys { keys }
     }
 
-    /// The role of a key, in a time that does not depend on where it differs.
-    pub fn role(&self, given: &[u8]) -> Option<Role> {
+    /// The key that is given, in a time that does not depend on where it differs.
+    pub fn find(&self, given: &[u8]) -> Option<&Key> {
         self.keys.iter().fold(None, |found, key| {
             let equal = !key.secret.is_empty() && equals(key.secret.as_bytes(), given);
-            if equal { Some(key.role) } else { found }
+            if equal { Some(key) } else { found }
         })
+    }
+
+    /// Its role.
+    pub fn role(&self, given: &[u8]) -> Option<Role> {
+        self.find(given).map(|key| key.role)
     }
 
     /// Why these keys are only good for loopback, if so.

@@ -1,5 +1,5 @@
-//! The gateway's own endpoints: `/ringgate/status`, `/ringgate/health` and `/ringgate/ready` on the
-//! Admin address, the metrics on theirs.
+//! What is served over HTTP beside the proxy: APISIX's Admin API ([`api`]) and the gateway's own
+//! endpoints on the Admin address, the metrics on theirs.
 //!
 //! ```text
 //! serve: connection cap, deadlines (listen) → allow list → body limit, time limit → routes
@@ -8,11 +8,21 @@
 //!
 //! What the endpoints tell comes through [`Inspect`], so that this module knows no shard.
 
+mod api;
+mod audit;
+mod canary;
+mod changes;
+mod control_api;
 mod guard;
+mod guarded;
 pub mod key;
 mod listen;
 mod metrics;
+mod rate;
+mod revisions;
+mod secured;
 mod status;
+pub mod ttl;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -29,16 +39,23 @@ use axum::routing::{get, post};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use super::canary::Canaries;
 use super::editor::Editor;
+use super::guarded::Guards;
+use super::health::UpstreamHealth;
 use crate::explain::Question;
-use crate::telemetry::Snapshot;
 use crate::telemetry::report::{ProcessFacts, Reporter};
-pub use guard::Peer;
+use crate::telemetry::{Load, Snapshot};
+pub use api::Api;
+pub use control_api::control_router;
+pub use guard::{Caller, Peer};
 use key::Keys;
 pub use listen::{Bounds, Guarded};
+use secured::Secured;
+pub use secured::Terms;
 pub use status::{ConfigState, ShardStatus, Status};
 
-/// Bytes of a request body; nothing here takes one yet, the Admin API will.
+/// Bytes of a request body.
 pub const BODY_MAX: usize = 4 * 1024 * 1024;
 /// How long an endpoint may take to answer.
 pub const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -51,6 +68,11 @@ pub trait Inspect: Send + Sync + 'static {
     /// Every shard's metrics; a shard that does not answer in time is left out.
     fn snapshots(&self) -> Later<'_, Vec<Snapshot>>;
 
+    /// Every shard's requests; a shard that does not answer in time is left out.
+    fn loads(&self) -> Later<'_, Vec<Load>> {
+        Box::pin(async { Vec::new() })
+    }
+
     /// Numbers of the process for the metrics.
     fn facts(&self) -> ProcessFacts;
 
@@ -61,6 +83,11 @@ pub trait Inspect: Send + Sync + 'static {
     fn explain(&self, question: Question) -> Later<'_, Result<Value, String>> {
         let _ = question;
         Box::pin(async { Err("there is no configuration to ask".into()) })
+    }
+
+    /// How the nodes are that are actively checked.
+    fn health(&self) -> Vec<UpstreamHealth> {
+        Vec::new()
     }
 
     /// Whether the process works at all; an error is the reason.
@@ -84,6 +111,12 @@ pub struct AdminState {
     pub reporter: Reporter,
     /// The resources, and the way to change them.
     pub editor: Editor,
+    /// What APISIX's Admin API needs beside it.
+    pub api: Api,
+    /// Changes that are watched.
+    pub guards: Guards,
+    /// Configurations on trial.
+    pub canaries: Canaries,
 }
 
 /// An answer in JSON with a status.
@@ -104,17 +137,36 @@ pub fn admin_router(state: Arc<AdminState>) -> Router {
     let keyed = Router::new()
         .route("/ringgate/status", get(status::status))
         .route("/ringgate/explain", post(super::explain::explain))
+        .merge(history(&state))
+        .route_layer(middleware::from_fn(audit::audit))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&state), guard::require_key));
     Router::new()
         .route("/ringgate/health", get(status::health))
         .route("/ringgate/ready", get(status::ready))
         .merge(keyed)
+        .merge(api::router(&state))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(guard::limit_time))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn_with_state(Arc::clone(&state), guard::require_allowed))
         .with_state(state)
+}
+
+/// The history and what goes with it.
+fn history(state: &Arc<AdminState>) -> Router<Arc<AdminState>> {
+    Router::new()
+        .route("/ringgate/changes", post(changes::post))
+        .route("/ringgate/revisions/{number}/rollback", post(revisions::rollback))
+        .route("/ringgate/canary/promote", post(canary::promote))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(state), guarded::guarded))
+        .route("/ringgate/revisions", get(revisions::list))
+        .route("/ringgate/revisions/diff", get(revisions::diff))
+        .route("/ringgate/revisions/verify", get(revisions::verify).post(revisions::verify))
+        .route("/ringgate/revisions/{number}", get(revisions::one))
+        .route("/ringgate/guard", get(guarded::list))
+        .route("/ringgate/canary", get(canary::get).post(canary::post))
+        .route("/ringgate/canary/withdraw", post(canary::withdraw))
 }
 
 /// What is served on the metrics address; without a key, as exporters are.
@@ -129,14 +181,21 @@ pub fn metrics_router(state: Arc<AdminState>) -> Router {
         .with_state(state)
 }
 
-/// Serves a router until `ended` completes; then answers what is under way and returns.
+/// Serves a router until `ended` completes; then answers what is under way and returns. With terms,
+/// over TLS.
 pub async fn serve(
     listener: tokio::net::TcpListener,
     router: Router,
     bounds: Bounds,
+    terms: Option<Arc<Terms>>,
     ended: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let listener = Guarded::new(listener, bounds);
+    if let Some(terms) = terms {
+        let listener = Secured::new(listener, terms);
+        let service = router.into_make_service_with_connect_info::<Peer>();
+        return axum::serve(listener, service).with_graceful_shutdown(ended).await;
+    }
     let service = router.into_make_service_with_connect_info::<Peer>();
     axum::serve(listener, service).with_graceful_shutdown(ended).await
 }

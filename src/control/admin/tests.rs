@@ -43,6 +43,9 @@ fn state(allow: &str, ready: Result<(), String>) -> Arc<AdminState> {
         allow: vec![allow.parse().expect("a net")],
         reporter: Reporter::new(10),
         editor: Harness::in_memory().editor().clone(),
+        api: Api::new(crate::plugins::REGISTRY.clone(), None, ttl::Expiries::load(None)),
+        guards: Default::default(),
+        canaries: crate::control::canary::Canaries::new().0,
     })
 }
 
@@ -50,7 +53,7 @@ fn state(allow: &str, ready: Result<(), String>) -> Arc<AdminState> {
 async fn start(router: Router, bounds: Bounds) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(serve(listener, router, bounds, std::future::pending()));
+    tokio::spawn(serve(listener, router, bounds, None, std::future::pending()));
     address
 }
 
@@ -94,7 +97,7 @@ async fn status_needs_the_key_and_the_others_do_not() {
     }
     assert_eq!(get_with(address, "/ringgate/health", "").await.0, 200);
     assert_eq!(get_with(address, "/ringgate/ready", "").await.0, 200);
-    let (status, body) = get_with(address, "/apisix/admin/routes", &header).await;
+    let (status, body) = get_with(address, "/apisix/nothing", &header).await;
     assert_eq!((status, body.as_str()), (404, r#"{"error_msg":"not found"}"#));
     let posted = "POST /ringgate/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     assert!(raw(address, posted).await.starts_with("HTTP/1.1 405"));

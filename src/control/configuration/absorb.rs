@@ -113,6 +113,7 @@ impl Configuration {
         }
         self.entries = after;
         self.show();
+        self.rebase();
         plan
     }
 
@@ -153,7 +154,8 @@ impl Configuration {
 
     fn remember(&mut self, changes: Vec<Replaced>) {
         let author = Author::store(self.store.kind());
-        let revisions = self.local.revisions(vec![Record { author, time: now_ms(), changes }]);
+        let record = Record { author, time: now_ms(), note: None, changes };
+        let revisions = self.local.revisions(vec![record]);
         if let Err(error) = self.local.commit(&revisions) {
             error_log::error("control", "change not recorded", format_args!("{error}"));
         }

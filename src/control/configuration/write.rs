@@ -22,15 +22,15 @@ use crate::telemetry::error_log;
 const TRIES: u32 = 30;
 
 /// A write that was found to be in order.
-struct Prepared {
+pub(super) struct Prepared {
     /// All that changes, credentials of a removed consumer too.
     changes: Vec<Replaced>,
     /// The same for the compiler.
-    edits: Edits,
+    pub(super) edits: Edits,
     /// The keys that were asked for.
-    asked: Vec<Key>,
+    pub(super) asked: Vec<Key>,
     /// All resources with the change; the indexes of what changed are a guess.
-    entries: Entries,
+    pub(super) entries: Entries,
 }
 
 /// A write that compiled.
@@ -97,7 +97,7 @@ impl Configuration {
         Ok(Some((prepared.changes, prepared.asked, undo)))
     }
 
-    fn prepare(
+    pub(super) fn prepare(
         &self,
         changes: Vec<Change>,
         entries: &Entries,
@@ -107,6 +107,7 @@ impl Configuration {
         let checks = Checks { plugins: &self.plugins, fields: &fields };
         let mut after = entries.clone();
         let asked: Vec<Key> = changes.iter().map(|change| change.key.clone()).collect();
+        let puts: Vec<bool> = changes.iter().map(|change| change.value.is_some()).collect();
         // Consumers are compiled with their credentials.
         let mut consumers = BTreeSet::new();
         let (mut edits, mut replaced, mut written) = (Edits::new(), Vec::new(), Vec::new());
@@ -120,7 +121,9 @@ impl Configuration {
         };
         for (number, Change { key, value }) in changes.into_iter().enumerate() {
             let refuse = |reason: String| {
-                let index = asked[..number].iter().filter(|other| other.kind == key.kind).count();
+                // Of a whole configuration: where it stands in its list. What goes stands in none.
+                let before = asked.iter().zip(&puts).take(number);
+                let index = before.filter(|(other, put)| **put && other.kind == key.kind).count();
                 Refused::Invalid(match whole && value.is_some() {
                     true => {
                         format!("invalid {} at index {index}, err: {reason}", key.kind.plural())
@@ -189,6 +192,7 @@ impl Configuration {
         let records = writes.into_iter().zip(&*accepted).map(|(changes, one)| Record {
             author: one.job.author.clone(),
             time,
+            note: one.job.note.clone(),
             changes,
         });
         let revisions = self.local.revisions(records.collect());
@@ -230,6 +234,7 @@ impl Configuration {
         }
         self.show();
         self.lenient_again();
+        self.rebase();
         for (one, revision) in accepted.into_iter().zip(revisions) {
             let written = one.asked.iter().map(|key| {
                 let change = revision.changes.iter().find(|change| change.key == *key);
@@ -286,8 +291,9 @@ impl Configuration {
 
 /// Why something cannot be compiled, as APISIX's Admin API would put it.
 pub(super) fn told(error: &CompileError) -> String {
-    // APISIX says this one without its usual beginning.
-    if error.path.is_empty() || error.reason.starts_with("duplicate key of plugin") {
+    // APISIX says these without its usual beginning.
+    let own = ["duplicate key of plugin", "failed to parse cert", "failed to parse key"];
+    if error.path.is_empty() || own.iter().any(|own| error.reason.starts_with(own)) {
         return error.reason.clone();
     }
     let mut told = String::from("invalid configuration: ");

@@ -55,7 +55,7 @@ impl Editor {
             *lock(&planned) = versions;
             Ok(changes)
         };
-        let written = self.queue(author, Box::new(plan), true).await?;
+        let written = self.queue(author, None, Box::new(plan), true).await?;
         let next = std::mem::take(&mut *lock(&next));
         let mut known = lock(&self.shared.versions);
         for (kind, version) in next {

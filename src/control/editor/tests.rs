@@ -397,3 +397,47 @@ fn what_the_disk_does_not_take_is_not_in_force() {
     let resources = configuration.resources();
     assert_eq!(resources.routes.get("1").unwrap().uri.as_deref(), Some("/1"));
 }
+
+#[test]
+fn one_revision_is_taken_back_and_what_came_since_stays() {
+    let harness = Harness::in_memory();
+    let editor = harness.editor().clone();
+    let route = |uri: &str| Some(route(uri));
+    let jack = json!({"username": "jack"});
+    let key = json!({"plugins": {"key-auth": {"key": "one"}}});
+    harness.write(&[("routes/1", route("/1")), ("routes/2", route("/2"))]).unwrap();
+    let before = editor.entries();
+    harness
+        .write(&[
+            ("routes/1", None),
+            ("routes/2", route("/two")),
+            ("routes/3", route("/3")),
+            ("consumers/jack", Some(jack)),
+            ("consumers/jack/credentials/a", Some(key)),
+        ])
+        .unwrap();
+    harness.write(&[("routes/4", route("/4")), ("routes/3", route("/three"))]).unwrap();
+
+    let revert = |revision| wait(editor.revert(author(), "why".into(), revision));
+    let (reverted, revisions) =
+        wait(crate::control::editor::recording(editor.revert(author(), "why".into(), 2)));
+    let reverted = reverted.unwrap();
+    assert_eq!(revisions, [4]);
+    assert_eq!(reverted.left.iter().map(|key| key.path()).collect::<Vec<_>>(), ["routes/3"]);
+    let uri = |id: &str| Some(editor.entries().get(Kind::Route, id)?.value["uri"].clone());
+    assert_eq!((uri("1"), uri("2")), (Some(json!("/1")), Some(json!("/2"))));
+    assert_eq!((uri("3"), uri("4")), (Some(json!("/three")), Some(json!("/4"))));
+    assert!(!editor.entries().contains(Kind::Consumer, "jack"));
+    assert_eq!(editor.entries().count(Kind::Credential), 0);
+    let kept = editor.history().get(4).unwrap().unwrap();
+    assert_eq!((kept.note.as_deref(), kept.changes.len()), (Some("why"), 4));
+
+    // Once more: nothing is left of it but what is left as it is. And a revert is taken back too.
+    assert!(revert(2).unwrap().written.is_empty());
+    assert!(revert(4).unwrap().left.is_empty());
+    assert_eq!(uri("2"), Some(json!("/two")));
+    assert_eq!(editor.entries().count(Kind::Credential), 1);
+    assert_eq!(revert(99).unwrap_err(), Refused::NotFound);
+    assert!(!before.contains(Kind::Route, "3"));
+    assert_eq!(editor.history().verify().unwrap(), Ok(5));
+}

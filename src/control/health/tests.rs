@@ -163,11 +163,11 @@ async fn state_survives_a_change_of_nodes_and_checks_stop_with_them() {
     let both = [bad.address, other.address];
     checks.apply(&[target(&registry, &both, Some(config.clone()))]);
     assert_eq!(checks.tasks.len(), 2);
-    assert!(!checks.targets[0].endpoints[0].state.is_up(), "still down");
+    assert!(!checks.targets.0.load()[0].endpoints[0].state.is_up(), "still down");
     // Without checks, nothing stays down.
     checks.apply(&[target(&registry, &both, None)]);
     assert!(checks.tasks.is_empty() && checks.snapshot().is_empty());
-    assert!(checks.targets[0].endpoints[0].state.is_up());
+    assert!(checks.targets.0.load()[0].endpoints[0].state.is_up());
     tokio::time::sleep(Duration::from_millis(50)).await;
     let probes = bad.probes.load(Ordering::Relaxed);
     tokio::time::sleep(Duration::from_millis(400)).await;
