@@ -230,7 +230,7 @@ fn changing(
     stop: &AtomicBool,
 ) -> Histogram<u64> {
     let mut client = Client::connect(admin);
-    let mut took = Histogram::new(3).unwrap();
+    let mut took = histogram();
     let begun = Instant::now();
     let mut number = 0_usize;
     while !stop.load(Relaxed) {
@@ -251,7 +251,7 @@ fn requests(proxy: SocketAddr, options: &Options, time: Duration) -> Histogram<u
         .map(|_| {
             std::thread::spawn(move || {
                 let mut client = Client::connect(proxy);
-                let mut took = Histogram::<u64>::new(3).unwrap();
+                let mut took = histogram();
                 let begun = Instant::now();
                 for number in 0.. {
                     let due = begun + Duration::from_secs_f64(number as f64 / rate);
@@ -267,9 +267,14 @@ fn requests(proxy: SocketAddr, options: &Options, time: Duration) -> Histogram<u
             })
         })
         .collect();
-    let mut all = Histogram::new(3).unwrap();
+    let mut all = histogram();
     threads.into_iter().for_each(|thread| all.add(thread.join().unwrap()).unwrap());
     all
+}
+
+/// Nanoseconds up to a minute. With bounds: values are clamped to them, and would be to none.
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).unwrap()
 }
 
 fn print(name: &str, times: &Histogram<u64>) {
@@ -340,7 +345,7 @@ fn main() {
 
     // What they cost requests, by turns.
     println!("{:44} {:>8} {:>10} {:>10} {:>10}", "microseconds", "count", "p50", "p99", "max");
-    let (mut quiet, mut with) = (Histogram::new(3).unwrap(), Histogram::new(3).unwrap());
+    let (mut quiet, mut with) = (histogram(), histogram());
     let part = time / 4;
     requests(gateway.proxy, &options, part);
     for _ in 0..4 {
@@ -358,7 +363,7 @@ fn main() {
     // Who writes sees it.
     let mut clients: Vec<Client> =
         (0..options.shards * 4).map(|_| Client::connect(gateway.proxy)).collect();
-    let (mut took, mut stale) = (Histogram::new(3).unwrap(), 0);
+    let (mut took, mut stale) = (histogram(), 0);
     for round in 0..500 {
         let letter = (round + 1) % 2;
         admin.change(&plain(letter, "/seen"));

@@ -123,7 +123,8 @@ struct Times(Histogram<u64>);
 
 impl Times {
     fn new() -> Times {
-        Times(Histogram::new(3).unwrap())
+        // With bounds: values are clamped to them, and would be to none.
+        Times(Histogram::new_with_bounds(1, 60_000_000_000, 3).unwrap())
     }
 
     fn add(&mut self, time: Duration) {

@@ -1,5 +1,7 @@
 //! The history, guarded changes, canaries and read-your-writes with the real binary.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on fails
+
 #[path = "history/canary.rs"]
 mod canary;
 #[path = "history/document.rs"]

@@ -3,6 +3,8 @@
 //!
 //! `RINGGATE_BLESS=1` writes the expected files anew.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 mod support;
 
 use std::fs;

@@ -242,10 +242,9 @@ async fn take_back(guard: &mut Guard, editor: &Editor, reason: String) {
 fn since(now: &[Load], before: &[Load]) -> Tally {
     let mut sum = Tally::default();
     for load in now {
-        match before.iter().find(|before| before.shard == load.shard) {
-            Some(before) => sum.merge(&load.all.since(&before.all)),
-            // It did not answer then; what it has counted may be older.
-            None => {}
+        // One that did not answer then is left out: what it has counted may be older.
+        if let Some(before) = before.iter().find(|before| before.shard == load.shard) {
+            sum.merge(&load.all.since(&before.all));
         }
     }
     sum

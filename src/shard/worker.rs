@@ -227,7 +227,7 @@ impl Supervised {
         }
         let mut mailbox = Some(first);
         // Behind its time to drain it is not started again.
-        while !self.handle.drain.get().is_some_and(|end| Instant::now() >= *end) {
+        while self.handle.drain.get().is_none_or(|end| Instant::now() < *end) {
             let receiver = match mailbox.take() {
                 Some(receiver) => receiver,
                 None => match ringgate_io::mailbox(MAILBOX) {

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
-use ringgate_http2::server::{Body, Client, Incoming, ServerConnection};
-use ringgate_http2::{Driver, Handle};
+use ringgate_http2::Handle;
+use ringgate_http2::server::{Incoming, ServerConnection};
 
 #[test]
 fn what_moves_is_small() {

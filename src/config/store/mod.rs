@@ -75,6 +75,7 @@ pub trait Store: Send {
 }
 
 /// What a store holds.
+#[allow(clippy::large_enum_variant)] // there is one at a time, and it is moved once
 pub enum Content {
     /// What the gateway's own database holds.
     Local,

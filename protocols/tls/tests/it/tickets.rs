@@ -45,7 +45,8 @@ fn sessions_resume_on_another_shard_and_under_no_other_policy() {
         let base = authority.server();
         let secret = TicketSecret::random().unwrap();
         // What two processes with one secret would have.
-        let (one, other) = (keys(&[secret.clone()]), keys(&[secret.clone()]));
+        let (one, other) =
+            (keys(std::slice::from_ref(&secret)), keys(std::slice::from_ref(&secret)));
         for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
             let mut client = ClientConfig::builder_with_protocol_versions(&[version])
                 .with_root_certificates(authority.roots())

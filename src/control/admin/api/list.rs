@@ -112,7 +112,7 @@ impl Filter {
             && self.label.as_ref().is_none_or(labelled)
             && self.fields.iter().all(|(field, wanted)| match value.get(field) {
                 Some(Value::String(text)) => text == wanted,
-                Some(other) => format!("{other}") == *wanted,
+                Some(other) => *wanted == format!("{other}"),
                 None => false,
             })
     }

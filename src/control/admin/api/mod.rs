@@ -7,7 +7,7 @@
 //!
 //! What a write is made from is read in its own turn ([`Editor::write`]), so that none gets lost.
 
-// An answer that ends a request early is an answer like any other, a handful a second.
+// A refusal is the answer itself: a few moves per request of the control side.
 #![allow(clippy::result_large_err)]
 
 mod body;
