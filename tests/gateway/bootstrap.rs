@@ -114,10 +114,19 @@ fn shards_are_as_many_as_asked_for_and_where() {
 
 #[test]
 fn what_is_not_served_yet_is_refused_with_its_line() {
-    let etcd = "store: { kind: etcd, endpoints: [\"http://127.0.0.1:1\"] }";
-    let (status, error) = plan("").with(etcd).fail();
-    assert_eq!(status.code(), Some(1));
-    assert!(error.contains("conf/ringgate.yaml:") && error.contains("store.kind: "), "{error}");
+    let folder = tempfile::tempdir().unwrap();
+    for (listener, key) in [
+        ("protocol: mqtt", "protocol"),
+        ("protocol: udp", "protocol"),
+        ("protocol: https, http3: true", "http3"),
+        ("protocol: http, proxy_protocol: { trusted: [\"10.0.0.0/8\"] }", "proxy_protocol"),
+    ] {
+        let text = format!("listeners:\n  - {{ address: \"127.0.0.1:1\", {listener} }}\n");
+        std::fs::write(folder.path().join("r.yaml"), text).unwrap();
+        let (code, _, error) = ringgate(folder.path(), &["run", "-c", "r.yaml"]);
+        assert_eq!(code, Some(1), "{listener}: {error}");
+        assert!(error.contains(&format!("r.yaml:2: listeners[0].{key}: ")), "{error}");
+    }
 }
 
 #[test]
