@@ -28,8 +28,13 @@ pub(crate) fn of_client(error: &h2::Error) -> Fault {
     }
 }
 
-/// What a client sends on a stream.
+/// What a client sends on a stream. An error of the whole connection is told by the connection:
+/// once, however many streams end with it.
 pub(crate) fn of_client_body(error: &h2::Error) -> Fault {
+    if error.is_go_away() && !error.is_remote() {
+        return Fault::new(Code::ClientGone, format!("its connection was ended: {error}"))
+            .on_stream();
+    }
     of_client(error).on_stream()
 }
 
@@ -37,7 +42,7 @@ pub(crate) fn of_client_body(error: &h2::Error) -> Fault {
 pub(crate) fn of_client_send(stop: &Stop) -> Fault {
     match stop {
         Stop::Reset(reason) => Fault::new(Code::ClientGone, format!("reset: {reason}")),
-        Stop::Broken(error) => of_client(error),
+        Stop::Broken(error) => of_client_body(error),
         Stop::TimedOut => Fault::new(Code::SendTimeout, "client opened no window"),
         stop => misuse("answer", stop),
     }
