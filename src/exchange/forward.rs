@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use ringgate_core::{
-    ConnectionInfo, FieldName, HeaderId, IpText, NumberText, RequestHead, ResponseHead, Span,
+    ConnectionInfo, FieldName, HeaderId, HeaderSet, IpText, NumberText, RequestHead, ResponseHead,
+    Span, find_control,
 };
 use ringgate_http1::strip_hop_by_hop;
 
@@ -23,6 +24,16 @@ const X_FORWARDED_PROTO: FieldName = FieldName::new("X-Forwarded-Proto");
 const X_FORWARDED_HOST: FieldName = FieldName::new("X-Forwarded-Host");
 const X_FORWARDED_PORT: FieldName = FieldName::new("X-Forwarded-Port");
 
+const FORWARDING: HeaderSet = HeaderSet::of(&[
+    HeaderId::XRealIp,
+    HeaderId::XForwardedFor,
+    HeaderId::XForwardedProto,
+    HeaderId::XForwardedHost,
+    HeaderId::XForwardedPort,
+]);
+
+const EXPECT: HeaderSet = HeaderSet::of(&[HeaderId::Expect]);
+
 /// Prepares a request's head for a node.
 ///
 /// `X-Real-IP` and `X-Forwarded-*` are the gateway's to say: those of an untrusted peer are
@@ -37,10 +48,31 @@ pub(super) fn request_head(
 ) {
     strip_hop_by_hop(&mut head.headers);
     // The gateway asks its client for the body itself.
-    head.headers.remove(b"expect");
-    let believed = !trusted.is_empty() && is_trusted(trusted, peer);
+    head.headers.remove_known(EXPECT);
     let client = IpText::of(connection.peer.ip());
-    let peer = if peer == connection.peer.ip() { client } else { IpText::of(peer) };
+    let peer_text = if peer == connection.peer.ip() { client } else { IpText::of(peer) };
+    let host = head.host();
+    let odd = host.len() > HOST || find_control(host).is_some();
+    if odd || head.headers.present().intersects(FORWARDING) {
+        say(head, peer, [&client, &peer_text], connection, trusted);
+    } else {
+        say_at_once(head, [&client, &peer_text], connection.local.port());
+    }
+    if via {
+        let version = head.version.name().trim_start_matches("HTTP/");
+        let _ = head.headers.append(b"Via", format!("{version} {PRODUCT}").as_bytes());
+    }
+}
+
+/// Adds the forwarding fields to a head that has some already, or an odd host.
+fn say(
+    head: &mut RequestHead,
+    peer: IpAddr,
+    [client, peer_text]: [&IpText; 2],
+    connection: &ConnectionInfo,
+    trusted: &[IpNet],
+) {
+    let believed = !trusted.is_empty() && is_trusted(trusted, peer);
     let continued = match head.headers.get(HeaderId::XForwardedFor) {
         Some(list) if believed => {
             // Several lines are one list (RFC 9110 §5.3).
@@ -50,7 +82,7 @@ pub(super) fn request_head(
                 joined.extend_from_slice(line);
             }
             joined.extend_from_slice(b", ");
-            joined.extend_from_slice(peer.bytes());
+            joined.extend_from_slice(peer_text.bytes());
             Some(joined)
         }
         _ => None,
@@ -64,8 +96,11 @@ pub(super) fn request_head(
     let named = head.host_span();
     let headers = &mut head.headers;
     // None of these can fail: addresses, numbers and a checked authority hold no control byte.
-    let _ = headers.put(&X_REAL_IP, client.bytes());
-    let _ = headers.put(&X_FORWARDED_FOR, continued.as_deref().unwrap_or(peer.bytes()));
+    headers.put_ip(&X_REAL_IP, client);
+    match continued {
+        None => headers.put_ip(&X_FORWARDED_FOR, peer_text),
+        Some(list) => _ = headers.put(&X_FORWARDED_FOR, &list),
+    }
     if proto {
         let _ = headers.put(&X_FORWARDED_PROTO, head.scheme.name().as_bytes());
     }
@@ -73,11 +108,60 @@ pub(super) fn request_head(
         let _ = headers.put_span(&X_FORWARDED_HOST, named);
     }
     if port {
-        let _ = headers.put(&X_FORWARDED_PORT, NumberText::of(connection.local.port()).bytes());
+        headers.put_number(&X_FORWARDED_PORT, &NumberText::of(connection.local.port()));
     }
-    if via {
-        let version = head.version.name().trim_start_matches("HTTP/");
-        let _ = head.headers.append(b"Via", format!("{version} {PRODUCT}").as_bytes());
+}
+
+/// Adds the forwarding fields to a head that has none of them: written as one block, as they stand
+/// on the wire. None of their values can hold a control byte: addresses, numbers, a host that was
+/// looked at.
+fn say_at_once(head: &mut RequestHead, [client, peer]: [&IpText; 2], port: u16) {
+    let mut block = Block { text: [0; BLOCK], len: 0 };
+    let host = head.host();
+    let lines = [
+        Some((HeaderId::XRealIp, block.line(b"X-Real-IP: ", client.bytes()))),
+        Some((HeaderId::XForwardedFor, block.line(b"X-Forwarded-For: ", peer.bytes()))),
+        Some((
+            HeaderId::XForwardedProto,
+            block.line(b"X-Forwarded-Proto: ", head.scheme.name().as_bytes()),
+        )),
+        (!host.is_empty())
+            .then(|| (HeaderId::XForwardedHost, block.line(b"X-Forwarded-Host: ", host))),
+        Some((
+            HeaderId::XForwardedPort,
+            block.line(b"X-Forwarded-Port: ", NumberText::of(port).bytes()),
+        )),
+    ];
+    let text = head.headers.intern(&block.text[..block.len]);
+    for (id, (start, value, end)) in lines.into_iter().flatten() {
+        let (name, value) = (text.part(start, value - 2), text.part(value, end));
+        head.headers.adopt_ahead(Some(id), name, value, true);
+    }
+}
+
+/// Lines of forwarding fields.
+struct Block {
+    text: [u8; BLOCK],
+    len: usize,
+}
+
+/// Two addresses, a scheme, a port and a host with their names: 181 bytes and the host.
+const BLOCK: usize = 320;
+/// How long a host may be for that.
+const HOST: usize = BLOCK - 181;
+
+impl Block {
+    /// Adds a line; where it, its value and its CRLF begin. `name` ends with `: `.
+    #[inline(always)]
+    fn line<const N: usize>(&mut self, name: &[u8; N], value: &[u8]) -> (usize, usize, usize) {
+        let start = self.len;
+        let begin = start + N;
+        let end = begin + value.len();
+        self.text[start..begin].copy_from_slice(name);
+        self.text[begin..end].copy_from_slice(value);
+        self.text[end..end + 2].copy_from_slice(b"\r\n");
+        self.len = end + 2;
+        (start, begin, end)
     }
 }
 

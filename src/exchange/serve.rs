@@ -13,7 +13,7 @@ use super::proxy::{self, Nodes, RequestBody};
 use super::pump::{self, Moved};
 use super::turn::Turns;
 use super::{answer, client_address, grpc};
-use crate::plugin::{Chain, Cx, Direction, Reply, ReplyBody, Verdict};
+use crate::plugin::{Chain, Cx, Direction, Phase, Reply, ReplyBody, Verdict};
 use crate::route::Subject;
 use crate::shard::{Refused, Shard};
 use crate::telemetry::{Gauge, ShardMetrics, error_log};
@@ -151,7 +151,9 @@ async fn before_proxy<R: Receive>(
             }
         };
     }
-    or_reply!(phases::rewrite(merged.chains(cx), head, cx));
+    if merged.chains(cx).any(Phase::Rewrite) {
+        or_reply!(phases::rewrite(merged.chains(cx), head, cx));
+    }
     if let Some(consumer) = cx.consumer
         && let Some(route) = cx.route
         && !consumer.plugins.is_empty()
@@ -170,8 +172,12 @@ async fn before_proxy<R: Receive>(
         cx.outcome.request_bytes = whole.len() as u64;
         cx.request_body = Some(whole);
     }
-    or_reply!(phases::access(chains, head, cx));
-    or_reply!(phases::before_proxy(chains, head, cx));
+    if chains.any(Phase::Access) {
+        or_reply!(phases::access(chains, head, cx));
+    }
+    if chains.any(Phase::BeforeProxy) {
+        or_reply!(phases::before_proxy(chains, head, cx));
+    }
     if let Some(whole) = cx.request_body.take() {
         head.body = match (whole.len(), head.body) {
             (0, BodyLength::Empty) => BodyLength::Empty,

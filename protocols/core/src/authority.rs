@@ -2,7 +2,6 @@
 
 use std::net::Ipv6Addr;
 
-use crate::find::find_byte;
 use crate::head::split_authority;
 
 /// Whether it is `host` or `host:port`, without userinfo. An empty host or port is refused: the
@@ -13,10 +12,15 @@ pub fn is_valid(authority: &[u8]) -> bool {
 }
 
 fn is_port(port: &[u8]) -> bool {
-    !port.is_empty()
-        && port.len() <= 5
-        && port.iter().all(u8::is_ascii_digit)
-        && port.iter().fold(0u32, |n, digit| n * 10 + u32::from(digit - b'0')) <= 65535
+    let mut number = 0;
+    for byte in port {
+        let digit = byte.wrapping_sub(b'0');
+        number = number * 10 + u32::from(digit);
+        if digit > 9 || number > 65535 {
+            return false;
+        }
+    }
+    matches!(port.len(), 1..=5)
 }
 
 fn is_host(host: &[u8]) -> bool {
@@ -25,15 +29,19 @@ fn is_host(host: &[u8]) -> bool {
         [b'[', literal @ .., b']'] => {
             std::str::from_utf8(literal).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
         }
-        name => name.iter().all(|byte| IS_NAME_BYTE[*byte as usize]) && percents_are_whole(name),
+        name => {
+            name.iter().all(|byte| IS_NAME_BYTE[*byte as usize])
+                || name.iter().all(|byte| *byte == b'%' || IS_NAME_BYTE[*byte as usize])
+                    && percents_are_whole(name)
+        }
     }
 }
 
-/// unreserved, sub-delims and `%` (RFC 3986 §3.2.2), less the comma: a list of hosts is not one.
+/// unreserved and sub-delims (RFC 3986 §3.2.2), less the comma: a list of hosts is not one.
 const fn is_name_byte(byte: u8) -> bool {
     matches!(byte,
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~'
-        | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' | b'%')
+        | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=')
 }
 
 static IS_NAME_BYTE: [bool; 256] = {
@@ -47,9 +55,6 @@ static IS_NAME_BYTE: [bool; 256] = {
 };
 
 fn percents_are_whole(name: &[u8]) -> bool {
-    if find_byte(name, b'%').is_none() {
-        return true;
-    }
     let mut bytes = name.iter();
     while let Some(byte) = bytes.next() {
         if *byte == b'%' {

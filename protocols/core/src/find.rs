@@ -86,6 +86,14 @@ pub fn find_invisible(text: &[u8]) -> Option<usize> {
     find(text, |word| below(word, 0x21) | equal(word, 0x7f) | word & HIGHS)
 }
 
+/// The first byte that is not visible ASCII, or ends the path of a target: `?` and `#`.
+#[inline]
+pub fn find_path_end(text: &[u8]) -> Option<usize> {
+    find(text, |word| {
+        below(word, 0x21) | equal(word, 0x7f) | word & HIGHS | equal(word, b'?') | equal(word, b'#')
+    })
+}
+
 /// The first byte that could end the line that it stands in, or split it: space, control bytes.
 #[inline]
 pub fn find_splitting(text: &[u8]) -> Option<usize> {
@@ -111,11 +119,12 @@ mod tests {
     #[test]
     fn every_byte_is_told_at_every_place() {
         type Rule = (fn(&[u8]) -> Option<usize>, fn(u8) -> bool);
-        let rules: [Rule; 5] = [
+        let rules: [Rule; 6] = [
             (|text| find_byte(text, b'#'), |byte| byte == b'#'),
             (|text| find_either(text, b':', b']'), |byte| byte == b':' || byte == b']'),
             (find_control, |byte| byte.is_ascii_control() && byte != b'\t'),
             (find_invisible, |byte| !byte.is_ascii_graphic()),
+            (find_path_end, |byte| !byte.is_ascii_graphic() || byte == b'?' || byte == b'#'),
             (find_splitting, |byte| byte <= b' ' || byte == 0x7f),
         ];
         for (find, is_found) in rules {

@@ -262,7 +262,9 @@ pub fn split_authority(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
     let after_literal = match find_either(authority, b':', b']') {
         None => return (authority, None),
         // As most are: a name and a port.
-        Some(at) if authority[at] == b':' && find_byte(&authority[at..], b']').is_none() => at,
+        Some(at) if authority[at] == b':' && !authority[at..].contains(&b']') => {
+            return (&authority[..at], Some(&authority[at + 1..]));
+        }
         _ => memchr::memrchr(b']', authority).map_or(0, |at| at + 1),
     };
     match find_byte(&authority[after_literal..], b':') {

@@ -18,7 +18,7 @@ mod well_known;
 
 pub use exchange::{Answer, ConnectionInfo, Exchange, Frame, Receive, Respond, Transmit, Upstream};
 pub use fault::{Code, Fault, Retry, Scope, Side};
-pub use find::{find_byte, find_control, find_invisible, find_splitting};
+pub use find::{find_byte, find_control, find_invisible, find_path_end, find_splitting};
 pub use head::{
     BodyLength, Method, RequestHead, ResponseHead, Scheme, Version, reason_phrase, split_authority,
 };

@@ -17,15 +17,22 @@ impl IpText {
         let mut text = IpText { bytes: [0; 39], len: 0 };
         match address.to_canonical() {
             IpAddr::V4(address) => {
-                for (i, octet) in address.octets().into_iter().enumerate() {
-                    if i > 0 {
-                        text.push(b'.');
+                let mut len = 0;
+                for octet in address.octets() {
+                    if octet >= 100 {
+                        text.bytes[len] = b'0' + octet / 100;
+                        len += 1;
                     }
-                    let number = NumberText::of(u16::from(octet));
-                    for digit in number.bytes() {
-                        text.push(*digit);
+                    if octet >= 10 {
+                        text.bytes[len] = b'0' + octet / 10 % 10;
+                        len += 1;
                     }
+                    text.bytes[len] = b'0' + octet % 10;
+                    text.bytes[len + 1] = b'.';
+                    len += 2;
                 }
+                // Less the last dot.
+                text.len = len as u8 - 1;
             }
             // It fits; what would not, would be cut.
             IpAddr::V6(address) => _ = write!(text, "{address}"),

@@ -75,11 +75,13 @@ fn status_line(out: &mut Vec<u8>, head: &ResponseHead) {
 pub(crate) fn request(head: &RequestHead, told: Told) -> Option<Chunk> {
     let (method, path) = (head.method_name(), head.path());
     let query = head.query();
+    let names_host = head.headers.has(HeaderId::Host);
+    let splits = |text| find_splitting(text).is_some();
     if path.is_empty()
-        || method.is_empty()
-        || [method, path, query.unwrap_or(b""), head.authority()]
-            .into_iter()
-            .any(|text| find_splitting(text).is_some())
+        || splits(path)
+        || query.is_some_and(splits)
+        || head.method == Method::Other && (method.is_empty() || splits(method))
+        || !names_host && splits(head.authority())
     {
         return None;
     }
@@ -92,7 +94,7 @@ pub(crate) fn request(head: &RequestHead, told: Told) -> Option<Chunk> {
             out.extend_from_slice(query);
         }
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        if !head.headers.has(HeaderId::Host) {
+        if !names_host {
             field(out, b"Host", head.authority());
         }
         head.headers.write_lines(out, FRAMING.with(HeaderId::Upgrade));

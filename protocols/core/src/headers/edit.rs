@@ -2,6 +2,7 @@
 
 use super::field::{check_value, checked};
 use super::{FieldName, Headers, InvalidField, Span};
+use crate::text::{IpText, NumberText};
 use crate::well_known::{HeaderId, HeaderSet};
 
 impl Headers {
@@ -25,6 +26,18 @@ impl Headers {
         check_value(value)?;
         self.store_mut().set(name.id, name.text.as_bytes(), value);
         Ok(())
+    }
+
+    /// The same, with an address.
+    #[inline]
+    pub fn put_ip(&mut self, name: &FieldName, address: &IpText) {
+        self.store_mut().set(name.id, name.text.as_bytes(), address.bytes());
+    }
+
+    /// The same, with a number.
+    #[inline]
+    pub fn put_number(&mut self, name: &FieldName, number: &NumberText) {
+        self.store_mut().set(name.id, name.text.as_bytes(), number.bytes());
     }
 
     /// The same, with a value that lies in the arena already.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ringgate_core::{find_byte, find_invisible};
+use ringgate_core::{find_byte, find_invisible, find_path_end};
 
 use crate::scan::HeadError;
 
@@ -30,22 +30,28 @@ pub(super) enum Path {
 pub(super) fn split(method: &[u8], target: &[u8]) -> Result<Target, HeadError> {
     // Only visible ASCII: anything else has to be percent-encoded (RFC 3986 §2). A fragment is
     // never sent (RFC 9112 §3.2), and some parsers end the path there.
-    if find_invisible(target).is_some() || find_byte(target, b'#').is_some() {
-        return Err(HeadError::Malformed("target has a byte that it must not have"));
-    }
+    let question = match find_path_end(target) {
+        None => None,
+        Some(at) if target[at] == b'?' && is_query(&target[at..]) => Some(at),
+        Some(_) => return Err(HeadError::Malformed("target has a byte that it must not have")),
+    };
     if method == b"CONNECT" {
         return Err(HeadError::NotImplemented("CONNECT"));
     }
     match target {
-        [b'/', ..] => Ok(from_path(target, 0, None)),
+        [b'/', ..] => Ok(from_path(target, 0, question, None)),
         b"*" if method == b"OPTIONS" => {
             Ok(Target { authority: None, path: Path::Asterisk, query: None })
         }
-        _ => absolute(method, target),
+        _ => absolute(method, target, question),
     }
 }
 
-fn absolute(method: &[u8], target: &[u8]) -> Result<Target, HeadError> {
+fn is_query(text: &[u8]) -> bool {
+    find_invisible(text).is_none() && find_byte(text, b'#').is_none()
+}
+
+fn absolute(method: &[u8], target: &[u8], question: Option<usize>) -> Result<Target, HeadError> {
     let scheme = ["http://", "https://"].iter().map(|scheme| scheme.len()).find(|len| {
         target.get(..*len).is_some_and(|start| {
             start.eq_ignore_ascii_case(b"http://") || start.eq_ignore_ascii_case(b"https://")
@@ -56,7 +62,7 @@ fn absolute(method: &[u8], target: &[u8]) -> Result<Target, HeadError> {
         .iter()
         .position(|byte| matches!(byte, b'/' | b'?'))
         .map_or(target.len(), |at| start + at);
-    let mut parts = from_path(target, end, Some(start..end));
+    let mut parts = from_path(target, end, question, Some(start..end));
     if matches!(&parts.path, Path::Written(path) if path.is_empty()) {
         // RFC 9112 §3.2.4: OPTIONS without path and query means the server as a whole.
         let whole_server = method == b"OPTIONS" && parts.query.is_none();
@@ -65,8 +71,13 @@ fn absolute(method: &[u8], target: &[u8]) -> Result<Target, HeadError> {
     Ok(parts)
 }
 
-fn from_path(target: &[u8], start: usize, authority: Option<Range<usize>>) -> Target {
-    let question = find_byte(&target[start..], b'?').map(|at| start + at);
+/// The first `?` is never before the path: neither a scheme nor an authority has one.
+fn from_path(
+    target: &[u8],
+    start: usize,
+    question: Option<usize>,
+    authority: Option<Range<usize>>,
+) -> Target {
     Target {
         authority,
         path: Path::Written(start..question.unwrap_or(target.len())),
