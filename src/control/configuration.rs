@@ -302,7 +302,7 @@ impl Configuration {
             return;
         };
         let on_trial = self.canary.iter().flat_map(|canary| &canary.upstreams);
-        let upstreams = || self.compiler.upstreams().chain(on_trial.clone());
+        let upstreams = || self.compiler.followed().chain(on_trial.clone());
         let checked = upstreams().filter(|upstream| upstream.checks.is_some());
         let targets: Vec<Target> = checked
             .map(|upstream| Target {

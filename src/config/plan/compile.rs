@@ -73,7 +73,7 @@ pub struct Ingredients {
 pub struct OnTrial {
     /// The plan.
     pub plan: Arc<Plan>,
-    /// Its upstreams that are not those in force.
+    /// Those of its upstreams that are to be followed and are not those in force.
     pub upstreams: Vec<Arc<Upstream>>,
 }
 
@@ -87,6 +87,8 @@ pub struct Compiler {
     routes: HashMap<Arc<str>, Compiled>,
     /// Upstreams by id, and those inside routes and services by `route/ID` and `service/ID`.
     upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+    /// Those of them that something follows while they are in force: few, where there are many.
+    followed: HashMap<Arc<str>, Arc<Upstream>>,
     protos: Arc<Protos>,
     /// Ssl objects that are shown to clients.
     policies: HashMap<Arc<str>, Arc<TlsPolicy>>,
@@ -107,6 +109,7 @@ impl Compiler {
             resources: Resources::default(),
             routes: HashMap::new(),
             upstreams: HashMap::new(),
+            followed: HashMap::new(),
             protos: Arc::default(),
             policies: HashMap::new(),
             users: Users::new(),
@@ -125,9 +128,9 @@ impl Compiler {
         &self.plan
     }
 
-    /// Every compiled upstream.
-    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
-        self.upstreams.values()
+    /// Upstreams whose health is asked for or whose names are resolved while they are in force.
+    pub fn followed(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.followed.values()
     }
 
     /// Compiles a change. `resources` share unchanged objects with those in force, and `changes`
@@ -173,11 +176,11 @@ impl Compiler {
     /// is.
     pub fn trial(&mut self, edits: Edits, number: u64) -> Result<OnTrial, Vec<CompileError>> {
         let (plan, undo) = self.edit(edits)?;
-        let upstreams = self.upstreams.clone();
+        let upstreams = self.followed.clone();
         // It was compiled before.
         self.edit(undo)?;
         let others = upstreams.into_iter().filter(|(key, upstream)| {
-            self.upstreams.get(key).is_none_or(|other| !Arc::ptr_eq(upstream, other))
+            self.followed.get(key).is_none_or(|other| !Arc::ptr_eq(upstream, other))
         });
         let upstreams = others.map(|(_, upstream)| upstream).collect();
         let plan = Arc::new(Plan { trial: number, ..(*plan).clone() });
@@ -230,7 +233,7 @@ impl Compiler {
         addresses: Arc<[Resolved]>,
     ) -> Option<Arc<Plan>> {
         self.answers.insert(question.clone(), addresses);
-        let touched = Touched::by_question(question, &self.upstreams, &self.resources, &self.users);
+        let touched = Touched::by_question(question, &self.followed, &self.resources, &self.users);
         if touched.is_empty() {
             return None;
         }
@@ -275,6 +278,12 @@ impl Compiler {
                     Some(upstream) => _ = named.insert(key.to_string(), upstream.clone()),
                     None => _ = named.remove(&*key),
                 }
+            }
+            match &upstream {
+                Some(upstream) if upstream.is_followed() => {
+                    self.followed.insert(key.clone(), upstream.clone());
+                }
+                _ => _ = self.followed.remove(&key),
             }
             match upstream {
                 Some(upstream) => _ = self.upstreams.insert(key, upstream),

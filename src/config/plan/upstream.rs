@@ -254,6 +254,11 @@ fn address_text(address: IpAddr) -> Cow<'static, [u8]> {
 }
 
 impl Upstream {
+    /// Whether its health is asked for, or names among its nodes are resolved.
+    pub(super) fn is_followed(&self) -> bool {
+        self.checks.is_some() || !self.questions.is_empty()
+    }
+
     /// An endpoint that the balancer chose.
     pub fn endpoint(&self, index: usize) -> &Endpoint {
         &self.balancer.endpoints()[index]
