@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{nodes, route, start};
+use crate::client::{Admin, nodes, route, start};
 
 #[test]
 fn bodies_that_cannot_be_read() {
-    let (_gateway, mut admin) = start();
+    let (gateway, mut admin) = start();
     assert_eq!(admin.refused("PUT", "/routes/1", Value::Null), "missing configurations");
     assert_eq!(admin.refused("POST", "/routes", Value::Null), "missing configurations");
     for (body, reason) in [
@@ -43,7 +43,26 @@ fn bodies_that_cannot_be_read() {
     let large = format!("{{\"uri\": \"{}\"}}", "x".repeat(5 << 20));
     let told = admin.raw("PUT", "/routes/1", large.as_bytes(), "Connection: close\r\n");
     assert_eq!(told.status, 413);
-    let mut admin = crate::client::Admin::of(&_gateway);
+    let mut admin = Admin::of(&gateway);
+    assert_eq!(admin.get("/routes/1").status, 404, "nothing was written");
+}
+
+/// A connection that is closed while its client still sends takes the answer along.
+#[test]
+fn an_answer_before_the_body_reaches_who_still_sends() {
+    let (gateway, _) = start();
+    let large = format!("{{\"uri\": \"{}\"}}", "x".repeat(20 << 20));
+    for key in ["X-API-KEY: wrong\r\n", ""] {
+        let mut admin = Admin::of(&gateway);
+        admin.key = key.into();
+        assert_eq!(admin.raw("PUT", "/routes/1", large.as_bytes(), "").status, 401);
+        // It was read to its end, so the connection is as good as before.
+        assert_eq!(admin.get("/routes/1").status, 401);
+    }
+    let mut admin = Admin::of(&gateway);
+    for _ in 0..3 {
+        assert_eq!(admin.raw("PUT", "/routes/1", large.as_bytes(), "").status, 413);
+    }
     assert_eq!(admin.get("/routes/1").status, 404, "nothing was written");
 }
 

@@ -2,8 +2,8 @@
 //! endpoints on the Admin address, the metrics on theirs.
 //!
 //! ```text
-//! serve: connection cap, deadlines (listen) → allow list → body limit, time limit → routes
-//!                                                            status: a key (guard, key)
+//! serve: connection cap, deadlines (listen) → what is left of a body (rest) → allow list (guard)
+//!        → body limit, time limit → routes; status and writes: a key (guard, key)
 //! ```
 //!
 //! What the endpoints tell comes through [`Inspect`], so that this module knows no shard.
@@ -19,6 +19,7 @@ pub mod key;
 mod listen;
 mod metrics;
 mod rate;
+mod rest;
 mod revisions;
 mod secured;
 mod status;
@@ -150,6 +151,7 @@ pub fn admin_router(state: Arc<AdminState>) -> Router {
         .layer(middleware::from_fn(guard::limit_time))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn_with_state(Arc::clone(&state), guard::require_allowed))
+        .layer(middleware::from_fn(rest::take))
         .with_state(state)
 }
 
