@@ -173,7 +173,7 @@ fn sleeps() -> u64 {
 
 /// Prints what a tier costs in memory and per block; run alone with `--ignored --nocapture`.
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "measures: cargo test --release cost_of_a_tier -- --ignored --nocapture"]
 fn cost_of_a_tier() {
     for engine in [Engine::Auto, Engine::Plain, Engine::Auto] {
         let before = resident_kb();

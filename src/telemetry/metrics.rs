@@ -339,7 +339,7 @@ mod tests {
 
     /// Prints what one request costs; run it with `--release -- --ignored --nocapture`.
     #[test]
-    #[ignore = "a measurement"]
+    #[ignore = "measures: cargo test --release cost_of_one_request -- --ignored --nocapture"]
     fn cost_of_one_request() {
         let metrics = ShardMetrics::new(0, 10_000);
         let rounds = 5_000_000_u64;

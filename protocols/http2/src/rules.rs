@@ -303,14 +303,7 @@ mod tests {
 
     use super::*;
     use crate::fuzz::follow;
-
-    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-        bytes.extend([kind, flags]);
-        bytes.extend(stream.to_be_bytes());
-        bytes.extend(payload);
-        bytes
-    }
+    use crate::wire::frames::frame;
 
     #[test]
     fn breaches_are_found_wherever_the_bytes_are_cut() {

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "a measurement"]
+    #[ignore = "measures: cargo test --release -p ringgate-io scanning_is_cheap -- --ignored --nocapture"]
     fn scanning_is_cheap() {
         let slots: Vec<u32> = (0..400_000).map(|_| open()).collect();
         for slot in &slots {

@@ -180,7 +180,7 @@ mod tests {
 
     /// Prints what one line costs; run it with `--release -- --ignored --nocapture`.
     #[test]
-    #[ignore = "a measurement"]
+    #[ignore = "measures: cargo test --release cost_of_one_line -- --ignored --nocapture"]
     fn cost_of_one_line() {
         for format in ["json", "combined"] {
             let (mut log, _kept) = log();

@@ -205,7 +205,7 @@ fn serve_answers_what_a_connection_does_not_cover() {
 
 /// `cargo test --release --lib cost_of_the_check -- --ignored --nocapture`
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "measures: cargo test --release cost_of_the_check -- --ignored --nocapture"]
 fn cost_of_the_check() {
     let World { table, one, .. } = world();
     let pair = Pair::new("a.test");

@@ -1,3 +1,5 @@
+use std::sync::Mutex;
+
 use rustls::SignatureScheme;
 use rustls::pki_types::CertificateDer;
 use serde_json::json;
@@ -86,15 +88,21 @@ fn shown(policy: &TlsPolicy, rsa_only: bool, tls12: bool) -> CertificateDer<'sta
         .with_protocol_versions(versions)
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Schemes { rsa_only: rsa_only && !tls12 }))
+        .with_custom_certificate_verifier(Arc::new(Schemes {
+            rsa_only: rsa_only && !tls12,
+            ..Schemes::default()
+        }))
         .with_no_client_auth();
     let done = handshake(config, policy, "a.test").unwrap();
     done.client.peer_certificates().unwrap()[0].clone()
 }
 
-#[derive(Debug)]
+/// Trusts anybody, with these schemes.
+#[derive(Debug, Default)]
 struct Schemes {
     rsa_only: bool,
+    /// The staple that came last.
+    staple: Mutex<Vec<u8>>,
 }
 
 impl rustls::client::danger::ServerCertVerifier for Schemes {
@@ -103,9 +111,10 @@ impl rustls::client::danger::ServerCertVerifier for Schemes {
         _: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
         _: &ServerName<'_>,
-        _: &[u8],
+        staple: &[u8],
         _: rustls::pki_types::UnixTime,
     ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        *self.staple.lock().unwrap() = staple.to_vec();
         Ok(rustls::client::danger::ServerCertVerified::assertion())
     }
     fn verify_tls12_signature(
@@ -147,7 +156,10 @@ fn ecdsa_goes_to_those_who_understand_it() {
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Schemes { rsa_only: true }))
+        .with_custom_certificate_verifier(Arc::new(Schemes {
+            rsa_only: true,
+            ..Schemes::default()
+        }))
         .with_no_client_auth();
     assert!(handshake(config, &one, "a.test").is_err(), "nothing fits");
 }
@@ -199,45 +211,9 @@ fn a_staple_goes_with_its_certificate() {
     let mut stapled = ssl("1", &["a.test"], &pair);
     stapled["ringgate"] = json!({"ocsp_response": "MAMKAQY="});
     let policy = policy(stapled);
-    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
-    #[derive(Debug)]
-    struct Staple(Arc<std::sync::Mutex<Vec<u8>>>, Anybody);
-    impl rustls::client::danger::ServerCertVerifier for Staple {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            ocsp: &[u8],
-            _: rustls::pki_types::UnixTime,
-        ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
-            *self.0.lock().unwrap() = ocsp.to_vec();
-            Ok(rustls::client::danger::ServerCertVerified::assertion())
-        }
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            signed: &rustls::DigitallySignedStruct,
-        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-            self.1.verify_tls12_signature(message, cert, signed)
-        }
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            signed: &rustls::DigitallySignedStruct,
-        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-            self.1.verify_tls13_signature(message, cert, signed)
-        }
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.1.supported_verify_schemes()
-        }
-    }
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = Arc::new(Schemes::default());
     let mut config = client(None);
-    let verifier = Staple(seen.clone(), Anybody(provider));
-    config.dangerous().set_certificate_verifier(Arc::new(verifier));
+    config.dangerous().set_certificate_verifier(verifier.clone());
     handshake(config, &policy, "a.test").unwrap();
-    assert_eq!(*seen.lock().unwrap(), [0x30, 3, 10, 1, 6]);
+    assert_eq!(*verifier.staple.lock().unwrap(), [0x30, 3, 10, 1, 6]);
 }

@@ -89,7 +89,7 @@ async fn deadlines() {
 }
 
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "measures: cargo test --release -p ringgate-io of_operations -- --ignored --nocapture"]
 fn of_operations() {
     for choice in engines() {
         let measured = run(choice, &Default::default(), |engine| {

@@ -25,7 +25,7 @@ fn what_an_idle_connection_holds_is_small() {
 }
 
 #[test]
-#[ignore = "a measurement; best alone in its process"]
+#[ignore = "measures: cargo test --release -p ringgate-io of_idle_connections -- --ignored --nocapture"]
 fn of_idle_connections() {
     const CONNECTIONS: usize = 4000;
     fn resident() -> usize {
