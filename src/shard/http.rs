@@ -58,8 +58,12 @@ pub(super) async fn http1<R: ReadIo + 'static, W: WriteIo + 'static>(
             First::Right(()) => break,
         };
         let served: Result<(), Fault> = match next {
-            // Boxed, so that an idle connection does not hold the room of a busy one.
-            Ok(Some(exchange)) => Box::pin(serve(shard, &shard.nodes, exchange)).await,
+            // Boxed, so that an idle connection does not hold the room of a busy one; made where it
+            // lies, for it is large and most of it is written later.
+            Ok(Some(exchange)) => {
+                let room = Box::new_uninit();
+                Box::into_pin(Box::write(room, serve(shard, &shard.nodes, exchange))).await
+            }
             Ok(None) => break,
             Err(fault) => {
                 let line = connection.refused_line().to_vec();
