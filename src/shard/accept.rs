@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringgate_core::ConnectionInfo;
-use ringgate_io::{Listener, Stream};
+use ringgate_io::{Budget, Listener, Stream};
 use socket2::SockRef;
 
 use super::connections::OpenConnection;
@@ -16,12 +16,17 @@ use crate::telemetry::{Counter, Refusal, error_log};
 /// How long accepting rests when the process is out of descriptors or memory.
 const REST: Duration = Duration::from_millis(100);
 
+/// Connections that are accepted before those that are open have their turn.
+const ACCEPTS: u32 = 16;
+
 /// How long a draining shard goes on accepting: what had connected before is still served.
 const LAST_ACCEPTS: Duration = Duration::from_millis(20);
 
 /// Accepts connections until the shard drains. Then further ones are refused where the socket is
 /// this process's own (`own`); an inherited one stays as it is, for who comes next.
 pub(super) async fn accept(shard: Rc<Shard>, listener: Listener, own: bool, terms: Rc<Terms>) {
+    // Where every address of the machine is listened on, each connection has to be asked.
+    let bound = listener.local_addr().ok().filter(|bound| !bound.ip().is_unspecified());
     let listener = Rc::new(listener);
     let _listening = shard.connections.listening();
     {
@@ -37,7 +42,9 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Listener, own: bool, term
             listener.stop();
         });
     }
+    let mut budget = Budget::new(ACCEPTS);
     loop {
+        budget.spend(1).await;
         match listener.accept().await {
             Ok((stream, _)) if shard.connections.is_full() => {
                 // Dropping it closes it; the client sees a reset or an end at once.
@@ -45,14 +52,17 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Listener, own: bool, term
                 shard.metrics.refused(Refusal::Connections);
             }
             Ok((stream, peer)) => {
+                let local = bound.map_or_else(|| stream.local_addr(), Ok);
+                // It has ended already.
+                let Ok(local) = local else { continue };
                 let (shard, terms) = (shard.clone(), terms.clone());
                 // Tasks of their own kinds: neither has the room that the other needs.
                 match terms.tls {
                     None => ringgate_io::spawn(async move {
-                        plain(&shard, stream, peer, &terms).await;
+                        plain(&shard, stream, (peer, local), &terms).await;
                     }),
                     Some(_) => ringgate_io::spawn(async move {
-                        secure(&shard, stream, peer, &terms).await;
+                        secure(&shard, stream, (peer, local), &terms).await;
                     }),
                 }
             }
@@ -66,29 +76,27 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Listener, own: bool, term
     }
 }
 
+/// The peer's and ours.
+type Addresses = (SocketAddr, SocketAddr);
+
 /// Counts a connection in.
-fn enter<'s>(
-    shard: &'s Shard,
-    stream: &Stream,
-    peer: SocketAddr,
-) -> Option<(OpenConnection<'s>, ConnectionInfo)> {
-    let local = stream.local_addr().ok()?;
+fn enter(shard: &Shard, (peer, local): Addresses) -> (OpenConnection<'_>, ConnectionInfo) {
     let open = shard.connections.enter();
     shard.metrics.add(Counter::ConnectionsAccepted, 1);
     let info = ConnectionInfo { peer, local, tls: None, id: open.id() };
-    Some((open, info))
+    (open, info)
 }
 
 /// Serves one connection in the clear to its end.
-async fn plain(shard: &Rc<Shard>, stream: Stream, peer: SocketAddr, terms: &Rc<Terms>) {
-    let Some((_open, info)) = enter(shard, &stream, peer) else { return };
+async fn plain(shard: &Rc<Shard>, stream: Stream, ends: Addresses, terms: &Rc<Terms>) {
+    let (_open, info) = enter(shard, ends);
     let (reader, writer) = stream.into_split();
     http::http1(shard, reader, writer, Rc::new(info), terms).await;
 }
 
 /// The same behind TLS.
-async fn secure(shard: &Rc<Shard>, stream: Stream, peer: SocketAddr, terms: &Rc<Terms>) {
-    let Some((_open, info)) = enter(shard, &stream, peer) else { return };
+async fn secure(shard: &Rc<Shard>, stream: Stream, ends: Addresses, terms: &Rc<Terms>) {
+    let (_open, info) = enter(shard, ends);
     let (reader, writer) = stream.into_split();
     if let Some(listener) = &terms.tls {
         tls::terminate(shard, reader, writer, info, listener, terms).await;

@@ -72,6 +72,13 @@ impl WriteIo for NodeWriter {
         }
     }
 
+    async fn farewell(&mut self) -> io::Result<()> {
+        match self {
+            NodeWriter::Plain(writer) => writer.farewell().await,
+            NodeWriter::Tls(writer) => writer.farewell().await,
+        }
+    }
+
     async fn shutdown(&mut self) -> io::Result<()> {
         match self {
             NodeWriter::Plain(writer) => writer.shutdown().await,

@@ -43,6 +43,12 @@ pub trait WriteIo {
     /// Sends all of it. `within` bounds the wait for each piece that the peer takes.
     async fn send(&mut self, chunk: Chunk, within: Duration) -> io::Result<()>;
 
+    /// Says that nothing follows, where the stream has a word for it (close_notify); for who drops
+    /// both halves next, which ends a stream that has none.
+    async fn farewell(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Ends the sending direction: FIN, or close_notify and FIN.
     async fn shutdown(&mut self) -> io::Result<()>;
 

@@ -89,6 +89,15 @@ impl<W: WriteIo + 'static> Output<W> {
         }
     }
 
+    /// Says that nothing follows, for who drops the stream next.
+    pub(crate) async fn farewell(&mut self) -> io::Result<()> {
+        self.settle().await?;
+        match &mut self.writer {
+            Writer::Here(writer) if !self.broken => writer.farewell().await,
+            _ => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
     /// Makes the stream end with a reset.
     pub(crate) fn abort(&mut self) {
         self.broken = true;

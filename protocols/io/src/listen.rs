@@ -1,26 +1,28 @@
 //! Listening sockets.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::pin;
+use std::task::{Poll, Waker};
 
-use monoio::io::Canceller;
 use monoio::net::TcpListener;
 use socket2::SockRef;
 
+use crate::sys;
 use crate::tcp::Stream;
-use crate::{local, sys};
 
 /// A listening TCP socket, open for one thread.
 ///
 /// Closes its descriptor when dropped: give it a duplicate where the socket is to live on. The
-/// socket's mode is shared by its duplicates, so that it stays as it is except that epoll makes it
-/// non-blocking; a ring copes with both.
+/// socket's mode is shared by its duplicates: it becomes non-blocking.
 pub struct Listener {
     listener: TcpListener,
-    canceller: RefCell<Canceller>,
     stopped: Cell<bool>,
+    /// Who waits for a connection.
+    waiting: Cell<Option<Waker>>,
 }
 
 impl Listener {
@@ -30,22 +32,21 @@ impl Listener {
     /// # Errors
     /// The system's.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Listener> {
-        if local::is_epoll() {
-            listener.set_nonblocking(true)?;
-        }
+        listener.set_nonblocking(true)?;
         SockRef::from(&listener).set_tcp_nodelay(true)?;
         Ok(Listener {
             listener: TcpListener::from_std(listener)?,
-            canceller: RefCell::new(Canceller::new()),
             stopped: Cell::new(false),
+            waiting: Cell::new(None),
         })
     }
 
     /// The next connection and its peer's address; its descriptor is closed on exec and has
     /// `TCP_NODELAY`. Connections that ended before they were accepted are passed over.
     ///
-    /// One task accepts at a time. Not cancel-safe: a connection may be lost with the future.
-    /// [`Listener::stop`] ends it.
+    /// One that is there is taken at once, without a turn of the engine: a caller that accepts
+    /// many lets others run in between ([`Budget`](crate::Budget)). One task accepts at a time.
+    /// Cancel-safe. [`Listener::stop`] ends it.
     ///
     /// # Errors
     /// [`io::ErrorKind::ConnectionAborted`] after [`Listener::stop`]; otherwise the system's: out
@@ -56,31 +57,41 @@ impl Listener {
             if self.stopped.get() {
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
-            let cancel = self.canceller.borrow().handle();
-            match self.listener.cancelable_accept(cancel).await {
-                Ok((stream, peer)) => {
-                    // monoio's ring accepts without SOCK_CLOEXEC.
-                    if !local::is_epoll() {
-                        sys::set_cloexec(&stream)?;
+            // A system call of its own: it closes on exec, and a ring's accept would take one
+            // turn per connection.
+            match SockRef::from(self).accept() {
+                Ok((socket, peer)) => {
+                    if let Some(peer) = peer.as_socket() {
+                        return Ok((Stream::accepted(socket.into())?, peer));
                     }
-                    return Ok((Stream::new(stream), peer));
                 }
-                // The ring does not wait on a non-blocking socket.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.listener.readable(false).await?;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait().await?,
                 Err(error) if is_passing(&error) => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
+    /// Returns when there may be a connection, or [`Listener::stop`] was called.
+    async fn wait(&self) -> io::Result<()> {
+        let mut ready = pin!(self.listener.readable(false));
+        poll_fn(|cx| {
+            if self.stopped.get() {
+                return Poll::Ready(Ok(()));
+            }
+            self.waiting.set(Some(cx.waker().clone()));
+            ready.as_mut().poll(cx)
+        })
+        .await
+    }
+
     /// Has the pending [`Listener::accept`] end, and all to come. The socket stays open, and what
     /// is in its queue stays there.
     pub fn stop(&self) {
         self.stopped.set(true);
-        let canceller = self.canceller.take();
-        drop(canceller.cancel());
+        if let Some(waker) = self.waiting.take() {
+            waker.wake();
+        }
     }
 
     /// The address that it listens on.

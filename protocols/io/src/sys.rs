@@ -41,13 +41,6 @@ pub(crate) fn borrow<T: AsRawFd>(owner: &T) -> BorrowedFd<'_> {
     unsafe { BorrowedFd::borrow_raw(owner.as_raw_fd()) }
 }
 
-/// Has the descriptor closed on exec: one call where the usual way takes two.
-pub(crate) fn set_cloexec(owner: &impl AsRawFd) -> io::Result<()> {
-    // SAFETY: no pointers are passed.
-    let set = unsafe { libc::fcntl(owner.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
-    if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
 /// Whether both directions of a socket are closed, or it broke.
 pub(crate) fn has_hung_up(socket: &impl AsFd) -> io::Result<bool> {
     let mut poll = libc::pollfd { fd: socket.as_fd().as_raw_fd(), events: 0, revents: 0 };

@@ -71,6 +71,14 @@ impl Stream {
         Ok(Stream::new(TcpStream::from_std(stream)?))
     }
 
+    /// Takes over a blocking socket that was just accepted.
+    pub(crate) fn accepted(stream: std::net::TcpStream) -> io::Result<Stream> {
+        if local::is_epoll() {
+            stream.set_nonblocking(true)?;
+        }
+        Ok(Stream::new(TcpStream::from_std(stream)?))
+    }
+
     /// Both halves, for two tasks or for waiting on both at the same time.
     pub fn into_split(self) -> (Reader, Writer) {
         (self.reader, self.writer)
@@ -175,10 +183,12 @@ impl ReadIo for Reader {
 
     async fn hung_up(&mut self, within: Duration) -> io::Result<()> {
         let looks = pin!(async {
-            while !sys::has_hung_up(&*self.socket)? {
+            loop {
                 sleep(HANG_UP_LOOK).await;
+                if sys::has_hung_up(&*self.socket)? {
+                    return Ok(());
+                }
             }
-            Ok(())
         });
         self.deadline.bound(within, looks).await?
     }

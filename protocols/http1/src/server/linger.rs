@@ -68,14 +68,19 @@ where
         output.abort();
         return;
     }
-    if output.shutdown().await.is_err() {
-        return;
-    }
     let Some(source) = shared.source.get_mut() else {
         return;
     };
     let input = &mut source.input;
-    if shared.raw.get() || (shared.body_read.get() && input.bytes().is_empty()) || input.ended() {
+    let read = shared.body_read.get() && input.bytes().is_empty();
+    if read && shared.last.get() && !shared.raw.get() {
+        // Nothing can be under way that would turn the end into a reset.
+        let _ = output.farewell().await;
+        return;
+    }
+    // A client that was told only with its answer may be sending its next request.
+    let told = !shared.keep_alive.get();
+    if output.shutdown().await.is_err() || shared.raw.get() || input.ended() || (read && !told) {
         return;
     }
     let deadline = Instant::now() + LINGER_TIME;

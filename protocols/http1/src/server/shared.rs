@@ -43,6 +43,8 @@ pub(super) struct Shared<R, W> {
     /// The request is a HEAD.
     pub(super) to_head: Cell<bool>,
     pub(super) keep_alive: Cell<bool>,
+    /// The client said that it sends no other request.
+    pub(super) last: Cell<bool>,
     /// The client waits for `100 Continue`.
     pub(super) expects: Cell<bool>,
     /// A `100 Continue` is due as soon as the output is free.
@@ -69,6 +71,7 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> Shared<R, W> {
             old: Cell::new(false),
             to_head: Cell::new(false),
             keep_alive: Cell::new(true),
+            last: Cell::new(false),
             expects: Cell::new(false),
             continue_due: Cell::new(false),
             raw: Cell::new(false),
@@ -84,6 +87,7 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> Shared<R, W> {
         self.old.set(request.head.version == Version::Http10);
         self.to_head.set(request.head.method == Method::Head);
         self.keep_alive.set(keep_alive);
+        self.last.set(!request.keep_alive);
         self.expects.set(request.expects_continue);
         self.continue_due.set(false);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ringgate_core::{Chunk, HUGE, WriteIo};
 
-use super::link::{Link, Other, Sending};
+use super::link::{Borrowed, Link, Other, Sending};
 use crate::alert::Alert;
 use crate::record;
 
@@ -38,6 +38,14 @@ impl<W: WriteIo + 'static> TlsWriter<W> {
         }
         sealed
     }
+
+    async fn close(&self, writer: &mut Borrowed<'_, W>) -> io::Result<()> {
+        let Ok(records) = self.seal(record::ALERT, &Alert::CLOSE_NOTIFY.message()) else {
+            return Ok(());
+        };
+        self.link.state().borrow_mut().sending = Sending::Closed;
+        writer.send(records, CLOSE_WAIT).await
+    }
 }
 
 impl<W: WriteIo + 'static> WriteIo for TlsWriter<W> {
@@ -60,16 +68,21 @@ impl<W: WriteIo + 'static> WriteIo for TlsWriter<W> {
         writer.send(records, within).await
     }
 
+    /// Sends close_notify; nothing where sending broke.
+    async fn farewell(&mut self) -> io::Result<()> {
+        let Some(mut writer) = self.link.writer() else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        self.close(&mut writer).await
+    }
+
     /// Sends close_notify, then ends the stream's sending direction; only the latter where
     /// sending broke.
     async fn shutdown(&mut self) -> io::Result<()> {
         let Some(mut writer) = self.link.writer() else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
-        if let Ok(records) = self.seal(record::ALERT, &Alert::CLOSE_NOTIFY.message()) {
-            self.link.state().borrow_mut().sending = Sending::Closed;
-            writer.send(records, CLOSE_WAIT).await?;
-        }
+        self.close(&mut writer).await?;
         writer.shutdown().await
     }
 
