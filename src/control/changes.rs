@@ -31,6 +31,8 @@ pub(super) struct Changes {
 
 /// What changes the plan.
 enum Change {
+    /// Nothing, but writes down what was loaded at the start.
+    Record,
     Reload,
     Resolved(dns::Update),
     /// From others, through a shared store.
@@ -124,6 +126,7 @@ impl Thread {
         while let Some(change) = runtime.block_on(self.next()) {
             let (configuration, trusted) = (&mut self.configuration, &self.explained.trusted);
             let done = catch_unwind(AssertUnwindSafe(|| match change {
+                Change::Record => configuration.record_rest(),
                 Change::Reload => reload(configuration),
                 Change::Resolved(update) => configuration.resolved(update),
                 Change::Pushed(pushes) => {
@@ -149,6 +152,9 @@ impl Thread {
 
     /// The next change; `None` at the end.
     async fn next(&mut self) -> Option<Change> {
+        if self.configuration.has_unrecorded() {
+            return Some(Change::Record);
+        }
         let waits = !self.again.is_empty();
         let (mut jobs, mut pushes) = (Vec::new(), Vec::new());
         let over = self.configuration.canary_ends();

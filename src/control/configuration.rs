@@ -20,6 +20,7 @@ use super::canary::{Ask, Canaries};
 use super::editor::{Editor, Job};
 use crate::config::encryption::Encryption;
 use crate::config::entries::{Entries, Entry, Key};
+use crate::config::history::Revision;
 use crate::config::plan::{Compiler, Ingredients, Plan, located};
 use crate::config::resources::{Nodes, PassHost, Route, Upstream};
 use crate::config::store::{Content, Feed, Local, Store, StoreError};
@@ -61,6 +62,8 @@ pub(super) struct Configuration {
     queue: Option<mpsc::Receiver<Job>>,
     running: Option<Running>,
     arrivals: arrivals::Arrivals,
+    /// What was loaded at the start and is not on the disk yet.
+    unrecorded: Vec<Revision>,
     /// Resources that are not in force as they are stored, and why.
     left_out: BTreeMap<Key, String>,
     state: ConfigState,
@@ -112,6 +115,7 @@ impl Configuration {
             queue: Some(queue),
             running: None,
             arrivals: arrivals::Arrivals::default(),
+            unrecorded: Vec::new(),
             left_out: BTreeMap::new(),
             state,
             canaries,

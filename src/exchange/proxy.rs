@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use ringgate_core::{
     Answer, BodyLength, Code, Fault, Receive, RequestHead, Respond, ResponseHead, Retry, Side,
-    Transmit, Upstream as Stream,
+    Transmit, Upstream as Stream, boxed,
 };
 
 use super::body::{LocalBody, collect};
@@ -256,7 +256,7 @@ impl Attempt<'_> {
                 answer.as_mut().await
             } else {
                 self.progress.body_begun.set(true);
-                let upload = Box::pin(async {
+                let upload = boxed(|| async {
                     let sent = match &mut request.body {
                         RequestBody::Stream(body) => {
                             pump::upload(body, &mut up, chains, head, &turns, &mut sent).await
@@ -346,10 +346,12 @@ impl Attempt<'_> {
         let Some(limit) = self.route.per_try_timeout else {
             return self.final_head(down, client).await;
         };
-        ringgate_io::within(limit, self.final_head(down, client)).await.unwrap_or_else(|_| {
-            let detail = format!("no answer within per_try_timeout ({limit:?})");
-            Err(Fault::new(Code::UpstreamReadTimeout, detail))
-        })
+        ringgate_io::within(limit, boxed(|| self.final_head(down, client))).await.unwrap_or_else(
+            |_| {
+                let detail = format!("no answer within per_try_timeout ({limit:?})");
+                Err(Fault::new(Code::UpstreamReadTimeout, detail))
+            },
+        )
     }
 
     /// The node's final head; interim ones go straight to the client.

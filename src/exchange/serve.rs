@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ringgate_core::{
     BodyLength, Code, ConnectionInfo, Exchange, Fault, Frame, Receive, RequestHead, Respond,
-    ResponseHead,
+    ResponseHead, boxed,
 };
 
 use super::body::{LocalBody, collect};
@@ -113,9 +113,9 @@ async fn run<R: Receive, S: Respond>(
                 None => proxy::run(request, client, nodes, chains, cx).await,
                 Some(deadline) => {
                     let left = deadline.saturating_sub(cx.outcome.started.elapsed());
-                    let call = proxy::run(request, client, nodes, chains, cx);
                     // Boxed: few requests have one, and its room would be every request's.
-                    Box::pin(grpc::within(left, call)).await
+                    let call = boxed(|| proxy::run(request, client, nodes, chains, cx));
+                    grpc::within(left, call).await
                 }
             }
         }

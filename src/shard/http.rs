@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::rc::Rc;
 
-use ringgate_core::{Chunk, ConnectionInfo, Fault, ReadIo, Scheme, WriteIo};
+use ringgate_core::{Chunk, ConnectionInfo, Fault, ReadIo, Scheme, WriteIo, boxed};
 use ringgate_http1::ServerConnection;
 use ringgate_http1::server::Settings as Http1Settings;
 use ringgate_http2::Incoming;
@@ -58,12 +58,8 @@ pub(super) async fn http1<R: ReadIo + 'static, W: WriteIo + 'static>(
             First::Right(()) => break,
         };
         let served: Result<(), Fault> = match next {
-            // Boxed, so that an idle connection does not hold the room of a busy one; made where it
-            // lies, for it is large and most of it is written later.
-            Ok(Some(exchange)) => {
-                let room = Box::new_uninit();
-                Box::into_pin(Box::write(room, serve(shard, &shard.nodes, exchange))).await
-            }
+            // Boxed, so that an idle connection does not hold the room of a busy one.
+            Ok(Some(exchange)) => boxed(|| serve(shard, &shard.nodes, exchange)).await,
             Ok(None) => break,
             Err(fault) => {
                 let line = connection.refused_line().to_vec();
@@ -120,10 +116,10 @@ pub(super) async fn http2<R: ReadIo + 'static, W: WriteIo + 'static>(
         match next {
             // A task of its own, which begins on the next turn: what is reset at once never
             // reaches a node.
-            Ok(Some(Incoming::Request(exchange))) => ringgate_io::spawn(async move {
+            Ok(Some(Incoming::Request(exchange))) => ringgate_io::spawn(boxed(|| async move {
                 // What went wrong was logged and counted, and ends no more than its stream.
                 let _ = serve(&shard, &shard.nodes, exchange).await;
-            }),
+            })),
             Ok(Some(Incoming::Refused { fault, mut client })) => {
                 ringgate_io::spawn(async move {
                     refuse(&shard, &fault, &mut client, &info, b"").await;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::ADMIN_KEY;
+use crate::support::{self, ADMIN_KEY, Config, Gateway, Resources};
 use crate::{VIEWER_KEY, ask, body, change, gateway, get, named, post, route};
 
 #[test]
@@ -169,4 +169,24 @@ fn viewers_read_and_nobody_sees_secrets() {
     }
     assert_eq!(get(&gateway, "/ringgate/revisions")["newest"], json!(2));
     gateway.stop();
+}
+
+/// So many are recorded once the gateway is ready; they are the same ones at the next start.
+#[test]
+fn a_large_file_is_one_revision() {
+    let node = named("one");
+    let resources = (0..1500).fold(Resources::new(), |resources, number| {
+        let (id, uri) = (format!("r{number}"), format!("/r{number}"));
+        resources.route(support::route(&id, &uri, node.address))
+    });
+    let mut gateway = Config::new(&resources).start();
+    assert_eq!(gateway.get("/r1499").text(), "one");
+    let total =
+        |gateway: &Gateway| get(gateway, "/apisix/admin/routes?page_size=10")["total"].clone();
+    assert_eq!(total(&gateway), json!(1500), "they are there at once");
+    let revisions = |gateway: &Gateway| get(gateway, "/ringgate/revisions")["total"].clone();
+    support::eventually(support::SOON, "they are recorded", || revisions(&gateway) == json!(1));
+    assert_eq!(get(&gateway, "/ringgate/revisions/verify")["valid"], json!(true));
+    gateway.kill_and_restart();
+    assert_eq!((total(&gateway), revisions(&gateway)), (json!(1500), json!(1)));
 }

@@ -2,6 +2,7 @@
 //! `serve`, byte streams, faults and limits. It does no I/O and knows no protocol.
 
 pub mod authority;
+mod boxed;
 mod exchange;
 mod fault;
 mod find;
@@ -16,6 +17,7 @@ mod tls;
 pub mod trailers;
 mod well_known;
 
+pub use boxed::boxed;
 pub use exchange::{Answer, ConnectionInfo, Exchange, Frame, Receive, Respond, Transmit, Upstream};
 pub use fault::{Code, Fault, Retry, Scope, Side};
 pub use find::{find_byte, find_control, find_invisible, find_path_end, find_splitting};

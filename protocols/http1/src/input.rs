@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ringgate_core::{Chunk, HEADROOM, HUGE, Lease, ReadIo, SMALL};
+use ringgate_core::{Chunk, HEADROOM, HUGE, Lease, ReadIo, SMALL, boxed};
 
 type Receiving<R> = Pin<Box<dyn Future<Output = (R, Lease, io::Result<usize>)>>>;
 
@@ -261,7 +261,7 @@ impl<R: ReadIo + 'static> Input<R> {
         }
         let lease = self.room(capacity);
         if let Reader::Here(mut reader) = mem::replace(&mut self.reader, Reader::Moving) {
-            self.reader = Reader::Armed(Box::pin(async move {
+            self.reader = Reader::Armed(boxed(|| async move {
                 let (lease, result) = reader.recv_or_idle(lease, patience).await;
                 (reader, lease, result)
             }));

@@ -12,6 +12,9 @@ use crate::config::plan::Plan;
 use crate::config::store::{Push, Record, Replaced, Snapshot};
 use crate::telemetry::error_log;
 
+/// Changes that are recorded before the gateway is ready; more take longer than its start may.
+const AT_ONCE: usize = 1000;
+
 impl Configuration {
     /// Takes what others changed. Changes that wait are taken together.
     pub(in crate::control) fn pushed(&mut self, pushes: Vec<Push>) {
@@ -156,12 +159,28 @@ impl Configuration {
         let author = Author::store(self.store.kind());
         let record = Record { author, time: now_ms(), note: None, changes };
         let revisions = self.local.revisions(vec![record]);
-        if let Err(error) = self.local.commit(&revisions) {
+        for change in revisions.iter().flat_map(|revision| &revision.changes) {
+            self.entries.set(&change.key, change.after.clone());
+        }
+        self.unrecorded = revisions;
+        // Nobody waits for the disk at the start, unless it is done at once.
+        let starts = self.running.is_none();
+        if !starts || self.unrecorded.iter().all(|revision| revision.changes.len() <= AT_ONCE) {
+            self.record_rest();
+        }
+    }
+
+    /// Whether something was loaded at the start that is not on the disk yet.
+    pub(in crate::control) fn has_unrecorded(&self) -> bool {
+        !self.unrecorded.is_empty()
+    }
+
+    /// Puts that on the disk; anything else that changes comes behind it.
+    pub(in crate::control) fn record_rest(&mut self) {
+        if let Err(error) = self.local.commit(&std::mem::take(&mut self.unrecorded)) {
             error_log::error("control", "change not recorded", format_args!("{error}"));
         }
-        for change in revisions.into_iter().flat_map(|revision| revision.changes) {
-            self.entries.set(&change.key, change.after);
-        }
+        self.show();
     }
 
     /// What was remembered when the gateway ran last, for a store that does not keep it itself.
