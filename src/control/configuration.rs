@@ -313,7 +313,7 @@ impl Configuration {
                 upstream: upstream.id.clone(),
                 endpoints: upstream.balancer.endpoints().to_vec(),
                 checks: upstream.checks.clone(),
-                tls: upstream.tls.clone(),
+                tls: upstream.checks_tls.clone(),
                 name: match upstream.pass_host {
                     PassHost::Rewrite => upstream.upstream_host.clone(),
                     PassHost::Pass | PassHost::Node => None,

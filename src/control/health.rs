@@ -39,15 +39,19 @@ pub struct Target {
     pub upstream: Arc<str>,
     /// Its endpoints; ones of weight 0 are checked too.
     pub endpoints: Vec<Endpoint>,
-    /// Its checks. None, or none that run: its endpoints are healthy.
+    /// Its checks. None, or no active ones: its endpoints are healthy.
     pub checks: Option<Arc<Checks>>,
-    /// TLS with its endpoints, where there is any.
+    /// TLS that the checks meet its endpoints with, where there is any.
     pub tls: Option<Arc<UpstreamTls>>,
     /// The name that its endpoints are met under (`upstream_host`); None: their own.
     pub name: Option<Box<str>>,
 }
 
 impl Target {
+    fn active(&self) -> Option<&Arc<Active>> {
+        self.checks.as_ref()?.active.as_ref()
+    }
+
     /// What tells apart how its endpoints are met.
     fn way(&self) -> (Option<u64>, Option<&str>) {
         (self.tls.as_ref().map(|tls| tls.key), self.name.as_deref())
@@ -154,12 +158,11 @@ impl HealthChecks {
     /// Checks exactly these from now on. Upstreams without checks have their endpoints' health
     /// forgotten, so that none stays down with nobody to bring it back.
     pub fn apply(&mut self, targets: &[Target]) {
-        let before = self.targets.0.swap(Arc::new(targets.to_vec()));
+        self.targets.0.store(Arc::new(targets.to_vec()));
         let mut old_tasks = std::mem::take(&mut self.tasks);
         let mut watched = HashMap::new();
         for target in targets {
-            let Some(active) = target.checks.as_deref().and_then(Checks::runnable) else {
-                self.refuse_unrunnable(target, &before);
+            let Some(active) = target.active() else {
                 target.endpoints.iter().for_each(|endpoint| endpoint.state.forget_health());
                 continue;
             };
@@ -178,22 +181,6 @@ impl HealthChecks {
             watch.seen = shared.get(key).map_or_else(|| watch.state.health().status, |w| w.seen);
         }
         *shared = watched;
-    }
-
-    /// Says once that checks cannot run. The place for a TLS probe is [`Probe`], over a TLS
-    /// stream to the same address; then [`Checks::runnable`] lets it through.
-    fn refuse_unrunnable(&self, target: &Target, before: &[Target]) {
-        let reason = match target.checks.as_deref() {
-            Some(checks) if checks.active.is_some() => {
-                "https checks are not supported in this version; use http or tcp"
-            }
-            _ => return,
-        };
-        let said =
-            before.iter().any(|old| old.upstream == target.upstream && old.checks == target.checks);
-        if !said {
-            (self.log)(Event::NotChecked { upstream: target.upstream.clone(), reason });
-        }
     }
 
     fn start(
@@ -267,13 +254,12 @@ impl HealthView {
     pub fn snapshot(&self) -> Vec<UpstreamHealth> {
         let targets = self.0.load();
         let checked = targets.iter().filter_map(|target| {
-            let checks = target.checks.as_deref()?;
+            let kind = target.active()?.kind;
             let endpoint = |endpoint: &Endpoint| EndpointHealth {
                 host: endpoint.host.clone(),
                 address: endpoint.address,
                 health: endpoint.state.health(),
             };
-            let kind = checks.runnable()?.kind;
             Some(UpstreamHealth {
                 upstream: target.upstream.clone(),
                 kind,

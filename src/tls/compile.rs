@@ -51,7 +51,7 @@ pub struct TlsCompiler {
     provider: Arc<CryptoProvider>,
     system: OnceCell<Arc<RootCertStore>>,
     /// What upstreams share, by the digest of what they say.
-    nodes: RefCell<HashMap<[u8; 32], Weak<UpstreamTls>>>,
+    shared: RefCell<HashMap<[u8; 32], Weak<UpstreamTls>>>,
     hasher: RandomState,
 }
 
@@ -62,7 +62,7 @@ impl TlsCompiler {
             settings,
             provider: Arc::new(aws_lc_rs::default_provider()),
             system: OnceCell::new(),
-            nodes: RefCell::default(),
+            shared: RefCell::default(),
             hasher: RandomState::new(),
         }
     }
@@ -211,26 +211,48 @@ impl TlsCompiler {
             UpstreamScheme::Grpcs | UpstreamScheme::H2 => b"h2",
             _ => return Ok(None),
         };
+        let verify = raw.tls.as_ref().is_some_and(|tls| tls.verify);
+        self.nodes(raw, resources, alpn, verify).map(Some)
+    }
+
+    /// What https checks of an upstream meet its nodes with, whatever its scheme is. They verify
+    /// as they say and not as `tls.verify` does.
+    pub fn checks(
+        &self,
+        raw: &resources::Upstream,
+        resources: &Resources,
+        verify: bool,
+    ) -> Result<Arc<UpstreamTls>, ConfigError> {
+        self.nodes(raw, resources, b"http/1.1", verify)
+    }
+
+    fn nodes(
+        &self,
+        raw: &resources::Upstream,
+        resources: &Resources,
+        alpn: &[u8],
+        verify: bool,
+    ) -> Result<Arc<UpstreamTls>, ConfigError> {
         let tls = raw.tls.clone().unwrap_or_default();
         let ca = raw.ringgate.as_ref().and_then(|extras| extras.ca.as_deref());
         let ca = ca.map(|ca| self.text(ca)).transpose();
         let ca = ca.map_err(|reason| ConfigError::at("ringgate.ca", reason))?;
         let shown = self.shown(&tls, resources)?;
         let mut digest = Sha256::new();
-        digest.update([u8::from(alpn == b"h2"), u8::from(tls.verify)]);
+        digest.update([u8::from(alpn == b"h2"), u8::from(verify)]);
         let (cert, key) = shown.as_ref().map_or(("", ""), |(cert, key, _)| (cert, key));
         for text in [ca.as_deref().unwrap_or_default(), cert, key] {
             digest.update((text.len() as u64).to_be_bytes());
             digest.update(text);
         }
         let digest: [u8; 32] = digest.finalize().into();
-        if let Some(shared) = self.nodes.borrow().get(&digest).and_then(Weak::upgrade) {
-            return Ok(Some(shared));
+        if let Some(shared) = self.shared.borrow().get(&digest).and_then(Weak::upgrade) {
+            return Ok(shared);
         }
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(|error| ConfigError::at("tls", error.to_string()))?;
-        let builder = match (tls.verify, &ca) {
+        let builder = match (verify, &ca) {
             (false, _) => builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(Anybody(self.provider.clone()))),
@@ -251,13 +273,13 @@ impl TlsCompiler {
         prepare_client(&mut config);
         let shared =
             Arc::new(UpstreamTls { key: leading(&digest), config, hasher: self.hasher.clone() });
-        let mut nodes = self.nodes.borrow_mut();
+        let mut nodes = self.shared.borrow_mut();
         // Now and then, so that thousands of them do not cost thousands of passes.
         if nodes.len().is_power_of_two() {
             nodes.retain(|_, shared| shared.strong_count() > 0);
         }
         nodes.insert(digest, Arc::downgrade(&shared));
-        Ok(Some(shared))
+        Ok(shared)
     }
 
     fn system(&self) -> Result<Arc<RootCertStore>, ConfigError> {

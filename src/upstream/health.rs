@@ -8,12 +8,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringgate_core::is_token_byte;
 use serde::Deserialize;
 use serde_json::Value;
 
 pub use state::{HealthState, Outcome, Status};
 
 use super::endpoint::EndpointState;
+
+/// Bytes of a probe's body.
+const BODY_MAX: usize = 64 * 1024;
 
 /// `checks` of an upstream.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -84,8 +88,12 @@ pub struct Active {
     pub host: Option<String>,
     /// Port of the probe. None: the node's.
     pub port: Option<u16>,
+    /// Method of the probe.
+    pub http_method: String,
     /// Path of the probe.
     pub http_path: String,
+    /// Body of the probe.
+    pub http_req_body: String,
     /// Header lines of the probe.
     pub req_headers: Vec<String>,
     /// The service that a gRPC probe asks for; empty: the node as a whole.
@@ -135,15 +143,10 @@ impl fmt::Display for ChecksError {
 impl std::error::Error for ChecksError {}
 
 impl Checks {
-    /// The active checks that can run in this version: not https ones yet.
-    pub fn runnable(&self) -> Option<&Arc<Active>> {
-        self.active.as_ref().filter(|active| active.kind != CheckType::Https)
-    }
-
-    /// What requests show. None without active checks that run: a node that is down gets no
-    /// requests, so nothing would bring it back. APISIX's schema refuses passive checks alone.
+    /// What requests show. None without active checks: a node that is down gets no requests, so
+    /// nothing would bring it back. APISIX's schema refuses passive checks alone.
     pub fn passive(&self) -> Option<&Passive> {
-        self.runnable().and(self.passive.as_ref())
+        self.active.as_ref().and(self.passive.as_ref())
     }
 
     /// Compiles `checks`. Values are in range when the schema was applied; what could end up in
@@ -173,6 +176,12 @@ fn active(raw: raw::Active) -> Result<Active, ChecksError> {
     if !raw.http_path.starts_with('/') || !plain(&raw.http_path) {
         return Err(refuse("http_path"));
     }
+    if raw.http_method.is_empty() || !raw.http_method.bytes().all(is_token_byte) {
+        return Err(refuse("http_method"));
+    }
+    if raw.http_req_body.len() > BODY_MAX {
+        return Err(ChecksError(format!("active.http_req_body: longer than {BODY_MAX} bytes")));
+    }
     if raw.host.as_deref().is_some_and(|host| host.is_empty() || !plain(host)) {
         return Err(refuse("host"));
     }
@@ -193,7 +202,9 @@ fn active(raw: raw::Active) -> Result<Active, ChecksError> {
         concurrency: raw.concurrency.clamp(1, 1024),
         host: raw.host,
         port: raw.port,
+        http_method: raw.http_method,
         http_path: raw.http_path,
+        http_req_body: raw.http_req_body,
         req_headers: raw.req_headers,
         grpc_service: raw.ringgate.grpc_service,
         https_verify_certificate: raw.https_verify_certificate,
@@ -265,7 +276,9 @@ mod raw {
         concurrency: usize = 10,
         host: Option<String> = None,
         port: Option<u16> = None,
+        http_method: String = "GET".to_owned(),
         http_path: String = "/".to_owned(),
+        http_req_body: String = String::new(),
         https_verify_certificate: bool = true,
         req_headers: Vec<String> = Vec::new(),
         ringgate: ActiveExtras = ActiveExtras::default(),
@@ -335,12 +348,8 @@ mod tests {
     }
 
     #[test]
-    fn passive_checks_need_active_ones_that_run() {
-        for checks in [json!({"passive": {}}), json!({"active": {"type": "https"}, "passive": {}})]
-        {
-            let checks = Checks::parse(&checks).unwrap();
-            assert!(checks.runnable().is_none() && checks.passive().is_none());
-        }
+    fn passive_checks_need_active_ones() {
+        assert!(Checks::parse(&json!({"passive": {}})).unwrap().passive().is_none());
     }
 
     #[test]
@@ -348,6 +357,8 @@ mod tests {
         for bad in [
             json!({"active": {"http_path": "/ HTTP/1.1\r\nA: b"}}),
             json!({"active": {"http_path": "status"}}),
+            json!({"active": {"http_method": "GET /x"}}),
+            json!({"active": {"http_req_body": "x".repeat(BODY_MAX + 1)}}),
             json!({"active": {"host": "a\nb"}}),
             json!({"active": {"req_headers": ["A: b\r\nC: d"]}}),
             json!({"active": {"req_headers": ["nothing"]}}),

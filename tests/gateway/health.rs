@@ -23,10 +23,12 @@ fn an_active_http_check_takes_a_node_out_and_back() {
         }
         flag.1.fetch_add(1, SeqCst);
         assert_eq!(request.head.get("host"), Some("probe.test"));
+        assert_eq!((request.head.method(), &request.body.bytes[..]), ("POST", &b"how?"[..]));
         if flag.0.load(SeqCst) { reply(503, "") } else { reply(200, "") }
     });
     let active = json!({
         "type": "http", "http_path": "/up", "host": "probe.test", "timeout": 1,
+        "http_method": "POST", "http_req_body": "how?",
         "healthy": {"interval": 1, "successes": 1},
         "unhealthy": {"interval": 1, "http_failures": 1, "tcp_failures": 1},
     });

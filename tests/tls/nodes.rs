@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::authority::{Authority, Pair};
-use crate::support::{Config, Gateway, Origin, Resources, Response, SOON, eventually};
+use crate::support::{Config, Gateway, Origin, RawClient, Resources, Response, SOON, eventually};
 
 /// An nginx that answers with what it knows of the connection: SNI, whether the session was
 /// resumed, what the client's certificate is worth and whose it is, versions of TLS and HTTP, the
@@ -221,6 +221,43 @@ fn nodes_prove_who_they_are_where_they_must() {
         });
     }
     gateway.stop();
+}
+
+/// Probes verify as `https_verify_certificate` says (by default they do), and not as the upstream
+/// does for requests.
+#[test]
+fn https_checks_meet_nodes_behind_tls() {
+    let [ours, theirs] = ["ours", "theirs"].map(Authority::new);
+    let Some(nginx) = Nginx::start(&ours.issue("good.test"), None) else { return };
+    let node = format!("127.0.0.1:{}", nginx.port);
+    let checked = |ca: &Authority, host: &str, verify: Option<bool>| {
+        let mut active = json!({
+            "type": "https", "host": host, "http_path": "/up", "timeout": 5,
+            "healthy": {"interval": 1, "successes": 1},
+            "unhealthy": {"interval": 1, "tcp_failures": 1, "http_failures": 1},
+        });
+        if let Some(verify) = verify {
+            active["https_verify_certificate"] = json!(verify);
+        }
+        let ca = json!({"ca": ca.pair.cert});
+        to(&node, &json!({"scheme": "https", "checks": {"active": active}, "ringgate": ca}))
+    };
+    let config = Config::new(&checked(&ours, "wrong.test", None)).set("control", json!("on"));
+    let gateway = config.start();
+    let becomes = |state: &str| {
+        eventually(SOON, state, || {
+            let told = RawClient::connect(gateway.control_address).get("/v1/healthcheck/routes/r");
+            let told: Value = serde_json::from_str(&told.text()).unwrap_or_default();
+            told["type"] == "https" && told["nodes"][0]["status"] == state
+        });
+    };
+    becomes("unhealthy");
+    gateway.reload(&checked(&ours, "good.test", None));
+    becomes("healthy");
+    gateway.reload(&checked(&theirs, "good.test", Some(true)));
+    becomes("unhealthy");
+    gateway.reload(&checked(&theirs, "wrong.test", Some(false)));
+    becomes("healthy");
 }
 
 #[test]

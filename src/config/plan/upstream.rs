@@ -18,7 +18,7 @@ use crate::tls::UpstreamTls;
 use crate::upstream::balancer::Balancer;
 use crate::upstream::budget::RetryBudget;
 use crate::upstream::endpoint::{Endpoint, expand};
-use crate::upstream::health::Checks;
+use crate::upstream::health::{CheckType, Checks};
 use crate::upstream::node::{Node, Question, Resolved};
 
 /// Addresses that names resolved to.
@@ -43,6 +43,8 @@ pub struct Upstream {
     pub scheme: UpstreamScheme,
     /// TLS with its nodes, where the scheme has it.
     pub tls: Option<Arc<UpstreamTls>>,
+    /// TLS that its active checks meet its nodes with, where they have it.
+    pub checks_tls: Option<Arc<UpstreamTls>>,
     /// Chooses a node.
     pub balancer: Balancer,
     /// What `chash` hashes on.
@@ -159,6 +161,14 @@ impl Upstream {
         let weighted = endpoints.iter().filter(|endpoint| endpoint.weight > 0).count() as u32;
         let checks = raw.checks.as_ref().map(Checks::parse).transpose();
         let checks = checks.map_err(|error| ConfigError::at("checks", error.0))?.map(Arc::new);
+        let tls = known.tls.upstream(raw, known.resources)?;
+        let checks_tls = match checks.as_ref().and_then(|checks| checks.active.as_deref()) {
+            Some(active) if active.kind == CheckType::Https => {
+                let verify = active.https_verify_certificate;
+                Some(known.tls.checks(raw, known.resources, verify)?)
+            }
+            _ => tls.clone(),
+        };
         let hash = (raw.kind == BalancerType::Chash).then(|| HashKey::compile(raw)).transpose()?;
         if let Some(host) = &raw.upstream_host {
             check_value(host.as_bytes())
@@ -169,7 +179,8 @@ impl Upstream {
         let pool = raw.keepalive_pool;
         Ok(Upstream {
             scheme: raw.scheme,
-            tls: known.tls.upstream(raw, known.resources)?,
+            tls,
+            checks_tls,
             balancer: Balancer::new(raw.kind, &id, endpoints, checks.as_deref(), registry)
                 .with_slow_start(slow_start),
             hash,

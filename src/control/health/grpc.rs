@@ -1,16 +1,13 @@
-//! One call of `grpc.health.v1.Health/Check`, over HTTP/2: behind TLS where the upstream has it.
+//! One call of `grpc.health.v1.Health/Check`, over HTTP/2.
 
-use std::net::SocketAddr;
+use std::io;
 
 use h2::client::handshake;
 use http::Request;
 use prost_reflect::prost::Message;
 use ringgate_grpc::{MessageReader, framed, is_grpc};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
-use crate::tls::{NodeName, UpstreamTls};
 use crate::upstream::health::Outcome;
 
 /// Bytes of an answer that are looked at.
@@ -35,112 +32,91 @@ const SERVING: i32 = 1;
 
 /// How a node is asked.
 pub(super) struct Call {
+    /// `:scheme`.
+    pub(super) scheme: &'static str,
     /// `:authority`.
-    authority: String,
-    tls: Option<Tls>,
-}
-
-enum Tls {
-    Name(TlsConnector, NodeName<'static>),
-    /// Nodes are met behind TLS, and what this one is called is no name for it.
-    Nameless,
+    pub(super) authority: String,
+    /// Empty: the node as a whole.
+    pub(super) service: String,
 }
 
 impl Call {
-    /// `name`: what the node must prove to be, where there is TLS.
-    pub(super) fn new(authority: String, tls: Option<&UpstreamTls>, name: &str) -> Call {
-        let tls = tls.map(|tls| match NodeName::of_host(name) {
-            Some(name) => Tls::Name(TlsConnector::from(tls.http2_config()), name),
-            None => Tls::Nameless,
-        });
-        Call { authority, tls }
-    }
-
-    /// What a call shows: `SERVING`, anything else, or no connection.
-    pub(super) async fn check(&self, address: SocketAddr, service: &str) -> Outcome {
-        let stream = match TcpStream::connect(address).await {
-            Ok(stream) => stream,
-            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => return Outcome::Timeout,
-            Err(_) => return Outcome::TcpFailure,
-        };
-        let told = match &self.tls {
-            None => call(stream, "http", &self.authority, service).await,
-            // A node that cannot be met at all, like one that takes no connection.
-            Some(Tls::Nameless) => return Outcome::TcpFailure,
-            Some(Tls::Name(connector, name)) => {
-                match connector.connect(name.to_server_name(), stream).await {
-                    Ok(stream) => call(stream, "https", &self.authority, service).await,
-                    Err(_) => return Outcome::TcpFailure,
-                }
-            }
-        };
-        match told {
-            Ok(Some(SERVING)) => Outcome::Success,
+    /// What a call shows: `SERVING`, or anything else.
+    ///
+    /// # Errors
+    /// Where the connection breaks.
+    pub(super) async fn check(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+    ) -> io::Result<Outcome> {
+        match self.state(stream).await {
+            Ok(Some(SERVING)) => Ok(Outcome::Success),
             // Another state, a failed call, or no HTTP/2 at all: an unhealthy answer.
-            Ok(_) => Outcome::HttpFailure,
-            Err(error) if error.is_io() => Outcome::TcpFailure,
-            Err(_) => Outcome::HttpFailure,
+            Ok(_) => Ok(Outcome::HttpFailure),
+            Err(error) if error.is_io() => Err(io::ErrorKind::ConnectionAborted.into()),
+            Err(_) => Ok(Outcome::HttpFailure),
         }
     }
-}
 
-/// The state that the node tells; [`None`]: its answer holds none.
-async fn call(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    scheme: &str,
-    authority: &str,
-    service: &str,
-) -> Result<Option<i32>, h2::Error> {
-    let Ok(request) = Request::post(format!("{scheme}://{authority}/grpc.health.v1.Health/Check"))
-        .version(http::Version::HTTP_2)
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(())
-    else {
-        return Ok(None);
-    };
-    let (client, connection) = handshake(stream).await?;
-    let mut connection = std::pin::pin!(connection);
-    let answer = async {
-        let mut client = client.ready().await?;
-        let (answer, mut body) = client.send_request(request, false)?;
-        let message = CheckRequest { service: service.to_owned() }.encode_to_vec();
-        body.send_data(framed(&message), true)?;
-        let (head, mut body) = answer.await?.into_parts();
-        let content_type = head.headers.get(http::header::CONTENT_TYPE);
-        let is_call = content_type.is_some_and(|value| is_grpc(value.as_bytes()));
-        if head.status != http::StatusCode::OK || !is_call {
+    /// The state that the node tells; [`None`]: its answer holds none.
+    async fn state(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+    ) -> Result<Option<i32>, h2::Error> {
+        let Call { scheme, authority, service } = self;
+        let Ok(request) =
+            Request::post(format!("{scheme}://{authority}/grpc.health.v1.Health/Check"))
+                .version(http::Version::HTTP_2)
+                .header("content-type", "application/grpc")
+                .header("te", "trailers")
+                .body(())
+        else {
             return Ok(None);
-        }
-        let (mut reader, mut taken) = (MessageReader::new(ANSWER_MAX), 0);
-        while let Some(data) = body.data().await {
-            let data = data?;
-            taken += data.len();
-            match reader.next(&mut &data[..]) {
-                Ok(Some(message)) if !message.is_compressed() => {
-                    let read = CheckResponse::decode(message.payload);
-                    return Ok(read.ok().map(|answer| answer.status));
-                }
-                Ok(None) if taken <= ANSWER_MAX => {}
-                _ => return Ok(None),
+        };
+        let (client, connection) = handshake(stream).await?;
+        let mut connection = std::pin::pin!(connection);
+        let answer = async {
+            let mut client = client.ready().await?;
+            let (answer, mut body) = client.send_request(request, false)?;
+            let message = CheckRequest { service: service.clone() }.encode_to_vec();
+            body.send_data(framed(&message), true)?;
+            let (head, mut body) = answer.await?.into_parts();
+            let content_type = head.headers.get(http::header::CONTENT_TYPE);
+            let is_call = content_type.is_some_and(|value| is_grpc(value.as_bytes()));
+            if head.status != http::StatusCode::OK || !is_call {
+                return Ok(None);
             }
+            let (mut reader, mut taken) = (MessageReader::new(ANSWER_MAX), 0);
+            while let Some(data) = body.data().await {
+                let data = data?;
+                taken += data.len();
+                match reader.next(&mut &data[..]) {
+                    Ok(Some(message)) if !message.is_compressed() => {
+                        let read = CheckResponse::decode(message.payload);
+                        return Ok(read.ok().map(|answer| answer.status));
+                    }
+                    Ok(None) if taken <= ANSWER_MAX => {}
+                    _ => return Ok(None),
+                }
+            }
+            Ok(None)
+        };
+        tokio::select! {
+            answer = answer => answer,
+            // It moves the call along, and ends first only where it breaks.
+            ended = connection.as_mut() => ended.map(|()| None),
         }
-        Ok(None)
-    };
-    tokio::select! {
-        answer = answer => answer,
-        // It moves the call along, and ends first only where it breaks.
-        ended = connection.as_mut() => ended.map(|()| None),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicI32, Ordering};
 
     use http::{HeaderMap, HeaderValue, Response};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -191,24 +167,24 @@ mod tests {
         }
     }
 
-    async fn check(address: SocketAddr, authority: &str, service: &str) -> Outcome {
-        Call::new(authority.to_owned(), None, authority).check(address, service).await
+    async fn check(address: SocketAddr, service: &str) -> Option<Outcome> {
+        let (scheme, authority) = ("http", "node.test".to_owned());
+        let call = Call { scheme, authority, service: service.to_owned() };
+        call.check(TcpStream::connect(address).await.expect("a connection")).await.ok()
     }
 
     #[tokio::test]
     async fn only_serving_is_healthy() {
         let state = Arc::new(AtomicI32::new(SERVING));
         let address = node(state.clone()).await;
-        assert_eq!(check(address, "node.test", "known").await, Outcome::Success);
-        assert_eq!(check(address, "node.test", "other").await, Outcome::HttpFailure);
+        assert_eq!(check(address, "known").await, Some(Outcome::Success));
+        assert_eq!(check(address, "other").await, Some(Outcome::HttpFailure));
         for not_serving in [0, 2, 3] {
             state.store(not_serving, Ordering::Relaxed);
-            assert_eq!(check(address, "node.test", "known").await, Outcome::HttpFailure);
+            assert_eq!(check(address, "known").await, Some(Outcome::HttpFailure));
         }
         state.store(-1, Ordering::Relaxed);
-        let closed = check(address, "node.test", "known").await;
-        assert!(matches!(closed, Outcome::TcpFailure | Outcome::HttpFailure), "{closed:?}");
-        let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        assert_eq!(check(unused, "node.test", "").await, Outcome::TcpFailure);
+        let closed = check(address, "known").await;
+        assert!(matches!(closed, None | Some(Outcome::HttpFailure)), "{closed:?}");
     }
 }

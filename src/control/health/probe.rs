@@ -1,13 +1,16 @@
-//! One probe: a TCP connection, a GET whose status line is read and nothing else, or a call of
-//! `grpc.health.v1`.
+//! One probe: a TCP connection, a request whose answer's status line is read and nothing else, or a
+//! call of `grpc.health.v1`; behind TLS where the check or the upstream has it.
 
+use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use super::Target;
 use super::grpc::Call;
+use crate::tls::{NodeName, UpstreamTls};
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::health::{Active, CheckType, Outcome};
 
@@ -17,10 +20,35 @@ const LINE_MAX: usize = 1024;
 /// Where and what to ask.
 pub(super) struct Probe {
     address: SocketAddr,
-    /// The request's bytes. None: connecting is enough.
-    request: Option<Vec<u8>>,
-    /// For gRPC.
-    call: Option<Call>,
+    tls: Option<Tls>,
+    asks: Asks,
+}
+
+enum Asks {
+    /// Nothing: connecting is enough.
+    Nothing,
+    /// With these bytes, for a status.
+    Http(Vec<u8>),
+    Grpc(Call),
+}
+
+enum Tls {
+    Name(TlsConnector, NodeName<'static>),
+    /// Nodes are met behind TLS, and what this one is called is no name for it.
+    Nameless,
+}
+
+impl Tls {
+    fn new(tls: &UpstreamTls, kind: CheckType, name: &str) -> Tls {
+        let config = match kind {
+            CheckType::Grpc => tls.http2_config(),
+            _ => tls.config(),
+        };
+        match NodeName::of_host(name) {
+            Some(name) => Tls::Name(TlsConnector::from(config), name),
+            None => Tls::Nameless,
+        }
+    }
 }
 
 impl Probe {
@@ -34,58 +62,92 @@ impl Probe {
             None if host.contains(':') => format!("[{host}]"),
             None => host.to_owned(),
         };
-        let call = (active.kind == CheckType::Grpc).then(|| {
-            let name = active.host.as_deref().or(target.name.as_deref()).unwrap_or(host);
-            Call::new(named.clone(), target.tls.as_deref(), name)
-        });
-        let request = (active.kind == CheckType::Http).then(|| {
-            let host = named;
-            let mut head = format!("GET {} HTTP/1.1\r\nHost: {host}\r\n", active.http_path);
-            for line in &active.req_headers {
-                head.push_str(line);
-                head.push_str("\r\n");
+        let asks = match active.kind {
+            CheckType::Tcp => Asks::Nothing,
+            CheckType::Http | CheckType::Https => Asks::Http(request(active, &named)),
+            CheckType::Grpc => {
+                let scheme = if target.tls.is_some() { "https" } else { "http" };
+                Asks::Grpc(Call { scheme, authority: named, service: active.grpc_service.clone() })
             }
-            head.push_str("Connection: close\r\n\r\n");
-            head.into_bytes()
+        };
+        let secured = matches!(active.kind, CheckType::Https | CheckType::Grpc);
+        let tls = target.tls.as_ref().filter(|_| secured).map(|tls| {
+            let name = active.host.as_deref().or(target.name.as_deref()).unwrap_or(host);
+            Tls::new(tls, active.kind, name)
         });
-        Probe { address, request, call }
+        Probe { address, tls, asks }
     }
 
     /// What it showed. None: a status that is in neither list.
     pub(super) async fn run(&self, active: &Active) -> Option<Outcome> {
-        if let Some(call) = &self.call {
-            let call = call.check(self.address, &active.grpc_service);
-            let outcome = tokio::time::timeout(active.timeout, call).await;
-            return Some(outcome.unwrap_or(Outcome::Timeout));
-        }
-        match tokio::time::timeout(active.timeout, self.ask()).await {
+        match tokio::time::timeout(active.timeout, self.ask(active)).await {
             Err(_) => Some(Outcome::Timeout),
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
-                Some(Outcome::Timeout)
-            }
+            Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Some(Outcome::Timeout),
             Ok(Err(_)) => Some(Outcome::TcpFailure),
-            Ok(Ok(None)) => Some(Outcome::Success),
-            // Not HTTP counts as an unhealthy answer, as in lua-resty-healthcheck.
-            Ok(Ok(Some(0))) => Some(Outcome::HttpFailure),
-            Ok(Ok(Some(status))) => active.rules.outcome(status),
+            Ok(Ok(outcome)) => outcome,
         }
     }
 
-    /// The status, 0 for an answer that is not HTTP; None where none was asked for.
-    async fn ask(&self) -> std::io::Result<Option<u16>> {
-        let mut stream = TcpStream::connect(self.address).await?;
-        let Some(request) = &self.request else { return Ok(None) };
-        stream.write_all(request).await?;
-        let (mut line, mut filled) = ([0; LINE_MAX], 0);
-        loop {
-            match stream.read(&mut line[filled..]).await? {
-                0 if filled == 0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                0 => return Ok(Some(0)),
-                read => filled += read,
+    async fn ask(&self, active: &Active) -> io::Result<Option<Outcome>> {
+        let stream = TcpStream::connect(self.address).await?;
+        match &self.tls {
+            None => self.ask_over(stream, active).await,
+            Some(Tls::Name(connector, name)) => {
+                let stream = connector.connect(name.to_server_name(), stream).await?;
+                self.ask_over(stream, active).await
             }
-            if line[..filled].contains(&b'\n') || filled == LINE_MAX {
-                return Ok(Some(status(&line[..filled]).unwrap_or(0)));
+            // A node that cannot be met at all, like one that takes no connection.
+            Some(Tls::Nameless) => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    async fn ask_over(
+        &self,
+        mut stream: impl AsyncRead + AsyncWrite + Unpin,
+        active: &Active,
+    ) -> io::Result<Option<Outcome>> {
+        match &self.asks {
+            Asks::Nothing => Ok(Some(Outcome::Success)),
+            Asks::Grpc(call) => call.check(stream).await.map(Some),
+            Asks::Http(request) => {
+                stream.write_all(request).await?;
+                stream.flush().await?;
+                Ok(match read_status(&mut stream).await? {
+                    // Not HTTP counts as an unhealthy answer, as in lua-resty-healthcheck.
+                    None => Some(Outcome::HttpFailure),
+                    Some(status) => active.rules.outcome(status),
+                })
             }
+        }
+    }
+}
+
+fn request(active: &Active, host: &str) -> Vec<u8> {
+    let Active { http_method, http_path, http_req_body, .. } = active;
+    let mut head = format!("{http_method} {http_path} HTTP/1.1\r\nHost: {host}\r\n");
+    for line in &active.req_headers {
+        head.push_str(line);
+        head.push_str("\r\n");
+    }
+    if !http_req_body.is_empty() {
+        head.push_str(&format!("Content-Length: {}\r\n", http_req_body.len()));
+    }
+    head.push_str("Connection: close\r\n\r\n");
+    head.push_str(http_req_body);
+    head.into_bytes()
+}
+
+/// The status of an answer; None where it is not HTTP.
+async fn read_status(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<u16>> {
+    let (mut line, mut filled) = ([0; LINE_MAX], 0);
+    loop {
+        match stream.read(&mut line[filled..]).await? {
+            0 if filled == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            0 => return Ok(None),
+            read => filled += read,
+        }
+        if line[..filled].contains(&b'\n') || filled == LINE_MAX {
+            return Ok(status(&line[..filled]));
         }
     }
 }

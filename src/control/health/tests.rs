@@ -189,22 +189,6 @@ async fn an_unchanged_endpoint_keeps_its_task() {
 }
 
 #[tokio::test]
-async fn https_checks_are_named_as_not_supported_once() {
-    let registry = Registry::new();
-    let address = "127.0.0.1:1".parse().unwrap();
-    let (mut checks, mut events) = checks();
-    let target = target(&registry, &[address], Some(fast(json!({"type": "https"}))));
-    target.endpoints[0].state.report(crate::upstream::health::Outcome::TcpFailure, 1);
-    for _ in 0..2 {
-        checks.apply(std::slice::from_ref(&target));
-    }
-    assert!(target.endpoints[0].state.is_up(), "nothing would bring it back");
-    assert!(matches!(events.try_recv(), Ok(Event::NotChecked { .. })));
-    assert!(events.try_recv().is_err());
-    assert!(checks.tasks.is_empty());
-}
-
-#[tokio::test]
 async fn passive_reports_are_told_too() {
     let registry = Registry::new();
     let address: SocketAddr = "127.0.0.1:1".parse().unwrap();

@@ -127,7 +127,7 @@ impl Balancer {
         };
         let groups = priorities.into_iter().map(group).collect();
         let fingerprint = fingerprint(kind, &endpoints);
-        let checked = checks.is_some_and(|checks| checks.runnable().is_some());
+        let checked = checks.is_some_and(|checks| checks.active.is_some());
         let endpoints = endpoints.into();
         Balancer { kind, endpoints, groups, fingerprint, checked, slow_start: None }
     }
