@@ -263,6 +263,7 @@ impl Configuration {
         if let Some(plan) = self.compiler.resolved(&update.question, update.addresses) {
             self.publish(&plan);
         }
+        drop(update.first);
         // The name may be one that only the canary has.
         self.rebase();
     }

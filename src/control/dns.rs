@@ -18,7 +18,7 @@ use hickory_resolver::lookup::Lookup;
 use hickory_resolver::name_server::TokioConnectionProvider;
 use hickory_resolver::{ResolveError, TokioResolver};
 
-pub use watch::{Event, NAMES_MAX, Update, Watcher};
+pub use watch::{Event, First, NAMES_MAX, Unanswered, Update, Watcher};
 
 use self::hosts::HostsFile;
 use crate::upstream::node::{Question, Resolved};

@@ -39,6 +39,10 @@ const SERIES: usize = 10_000;
 const LAST_LINES: Duration = Duration::from_secs(2);
 /// Changes of names that wait to be compiled.
 const NAME_UPDATES: usize = 1024;
+/// How long the gateway is not ready for the sake of names that do not resolve.
+const NAMES_WAIT: Duration = Duration::from_secs(2);
+/// How often that is looked at for a supervisor.
+const NAMES_LOOK: Duration = Duration::from_millis(5);
 
 /// Why the gateway does not start.
 type StartError = Box<dyn Error>;
@@ -126,11 +130,9 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
     });
     let health = HealthChecks::new(startup::log_health);
     let health_view = health.view();
-    configuration.attach(Running {
-        worker: worker.clone(),
-        health,
-        names: dns::Watcher::new(Arc::new(resolver), names, startup::log_names),
-    });
+    let names = dns::Watcher::new(Arc::new(resolver), names, startup::log_names);
+    let unanswered = names.unanswered();
+    configuration.attach(Running { worker: worker.clone(), health, names });
     let (questions, asked) = explain::desk();
     let gateway = Arc::new(Gateway {
         worker: worker.clone(),
@@ -138,6 +140,8 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         disk: disk.clone(),
         health: health_view,
         config: Arc::new(Mutex::new(configuration.state().clone())),
+        names: unanswered,
+        names_until: Instant::now() + NAMES_WAIT,
         draining: AtomicBool::new(false),
         started,
     });
@@ -153,8 +157,7 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
         tokio::spawn(demo::serve(listener));
     }
     startup::announce(&bootstrap, &gateway, &key_note).await;
-    // Without a supervisor that listens there is nobody to tell.
-    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+    tokio::spawn(notify_ready(gateway.clone()));
 
     loop {
         tokio::select! {
@@ -187,6 +190,14 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
     error_log::info("control", "ended", format_args!("every connection has ended"));
     error_log::flush(LAST_LINES);
     Ok(())
+}
+
+/// Tells a supervisor that requests can come. Without one that listens there is nobody to tell.
+async fn notify_ready(gateway: Arc<Gateway>) {
+    while !gateway.knows_names() {
+        tokio::time::sleep(NAMES_LOOK).await;
+    }
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
 }
 
 /// Serves the Admin, Control and metrics addresses; where the key is, and what TLS is held with.

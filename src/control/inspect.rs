@@ -8,6 +8,7 @@ use ringgate_io::EngineKind;
 use serde_json::Value;
 
 use super::admin::{ConfigState, Inspect, Later, ShardStatus, Status};
+use super::dns::Unanswered;
 use super::explain;
 use super::health::{HealthView, UpstreamHealth};
 use crate::disk::{Disk, DiskTier};
@@ -31,6 +32,10 @@ pub(super) struct Gateway {
     pub(super) questions: explain::Questions,
     /// How its configuration is; kept up to date by the control side.
     pub(super) config: Arc<Mutex<ConfigState>>,
+    /// Names of nodes that a first request may need.
+    pub(super) names: Unanswered,
+    /// How long they are waited for.
+    pub(super) names_until: Instant,
     /// Whether it is ending.
     pub(super) draining: AtomicBool,
     /// When it started.
@@ -38,6 +43,11 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
+    /// Whether every name of a node has an answer or had its time.
+    pub(super) fn knows_names(&self) -> bool {
+        self.names.is_none() || Instant::now() >= self.names_until
+    }
+
     /// Asks every shard at once and collects what comes in time.
     async fn ask<T: Send + 'static>(
         &self,
@@ -151,7 +161,7 @@ impl Inspect for Gateway {
     }
 
     /// The shards serve before there is a `Gateway` to ask; what is left is whether there is
-    /// anything to serve, and whether it ends.
+    /// anything to serve, whether its nodes' names had their time, and whether it ends.
     fn ready(&self) -> Result<(), String> {
         if self.draining.load(Relaxed) {
             return Err("the gateway is draining".into());
@@ -161,6 +171,7 @@ impl Inspect for Gateway {
                 let reason = store_error.unwrap_or_default();
                 Err(format!("the store was not read yet, and nothing is remembered: {reason}"))
             }
+            _ if !self.knows_names() => Err("names of nodes are being resolved".into()),
             _ => Ok(()),
         }
     }

@@ -101,13 +101,6 @@ fn to(node: &str, upstream: &Value) -> Resources {
     Resources::new().route(json!({"id": "r", "uri": "/*", "upstream": all}))
 }
 
-/// A gateway whose nodes have names: they are not resolved yet when it is ready.
-fn start(config: Config) -> Gateway {
-    let gateway = config.start();
-    eventually(SOON, "names are resolved", || gateway.get("/").status != 503);
-    gateway
-}
-
 fn ask(gateway: &Gateway, host: &str) -> Response {
     gateway.client().ask(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"))
 }
@@ -180,7 +173,7 @@ fn the_name_follows_pass_host() {
     ] {
         let mut upstream = upstream;
         upstream["scheme"] = json!("https");
-        let gateway = start(Config::new(&to(node, &upstream)));
+        let gateway = Config::new(&to(node, &upstream)).start();
         let seen = Seen::of(&ask(&gateway, "asked.test:1234"));
         assert_eq!((seen.name(), seen.host()), (name, host), "{upstream}");
         gateway.stop();
@@ -273,7 +266,7 @@ fn the_system_s_authorities_are_believed() {
         let file = authority.file(folder.path(), "system");
         let config = Config::new(&resources).env("SSL_CERT_FILE", file.to_str().unwrap());
         let gateway = config.env("SSL_CERT_DIR", folder.path().join("none").to_str().unwrap());
-        let gateway = start(gateway);
+        let gateway = gateway.start();
         assert_eq!(ask(&gateway, "a.test").status, status, "{}", gateway.log());
         gateway.stop();
     }

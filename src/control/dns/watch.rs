@@ -1,6 +1,7 @@
 //! Names kept fresh: asked again when their TTL is over, sent on when they changed.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,13 +20,42 @@ const CONCURRENT_MAX: usize = 64;
 /// Longest wait after failures.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
+/// How many names were asked for and had neither an answer that is in force nor a failure yet;
+/// clones count the same.
+#[derive(Debug, Clone, Default)]
+pub struct Unanswered(Arc<AtomicUsize>);
+
+impl Unanswered {
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        self.0.load(Relaxed) == 0
+    }
+
+    fn one_more(&self) -> First {
+        self.0.fetch_add(1, Relaxed);
+        First(self.clone())
+    }
+}
+
+/// A name's first outcome, for as long as it is awaited.
+#[derive(Debug)]
+pub struct First(Unanswered);
+
+impl Drop for First {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
+}
+
 /// A name's new addresses.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Update {
     /// What was asked.
     pub question: Question,
     /// All addresses, sorted; never empty.
     pub addresses: Arc<[Resolved]>,
+    /// With the first ones; to be dropped when they are in force.
+    pub first: Option<First>,
 }
 
 /// What the log should say.
@@ -54,6 +84,7 @@ type Log = Arc<dyn Fn(Event) + Send + Sync>;
 pub struct Watcher {
     shared: Shared,
     tasks: HashMap<Question, JoinHandle<()>>,
+    unanswered: Unanswered,
 }
 
 #[derive(Clone)]
@@ -79,7 +110,7 @@ impl Watcher {
             permits: Arc::new(Semaphore::new(CONCURRENT_MAX)),
             log: Arc::new(log),
         };
-        Watcher { shared, tasks: HashMap::new() }
+        Watcher { shared, tasks: HashMap::new(), unanswered: Unanswered::default() }
     }
 
     /// Watches exactly these from now on: new ones are asked at once, ones that are gone are
@@ -102,9 +133,15 @@ impl Watcher {
                 (self.shared.log)(Event::TooMany(question));
                 continue;
             }
-            let task = tokio::spawn(follow(self.shared.clone(), question.clone()));
+            let first = self.unanswered.one_more();
+            let task = tokio::spawn(follow(self.shared.clone(), question.clone(), first));
             self.tasks.insert(question, task);
         }
+    }
+
+    /// Names whose first outcome is awaited.
+    pub fn unanswered(&self) -> Unanswered {
+        self.unanswered.clone()
     }
 
     /// The last good answer. None: none yet.
@@ -131,7 +168,8 @@ fn lock(known: &Known) -> std::sync::MutexGuard<'_, HashMap<Question, Arc<[Resol
 }
 
 /// One name's life.
-async fn follow(shared: Shared, question: Question) {
+async fn follow(shared: Shared, question: Question, first: First) {
+    let mut first = Some(first);
     let config = shared.resolver.config();
     let mut failures = 0u32;
     let mut said: Option<String> = None;
@@ -146,12 +184,13 @@ async fn follow(shared: Shared, question: Question) {
                 if said.take().is_some() {
                     (shared.log)(Event::Recovered(question.clone()));
                 }
-                if !publish(&shared, &question, addresses).await {
+                if !publish(&shared, &question, addresses, first.take()).await {
                     return;
                 }
                 ttl.clamp(config.ttl_min, config.ttl_max.max(config.ttl_min))
             }
             Err(error) => {
+                first = None;
                 if said.as_ref() != Some(&error.0) {
                     let stale = lock(&shared.known).contains_key(&question);
                     let (question, cause) = (question.clone(), error.0.clone());
@@ -169,7 +208,12 @@ async fn follow(shared: Shared, question: Question) {
 }
 
 /// Keeps and sends an answer if it is news. False: nobody listens any more.
-async fn publish(shared: &Shared, question: &Question, addresses: Vec<Resolved>) -> bool {
+async fn publish(
+    shared: &Shared,
+    question: &Question,
+    addresses: Vec<Resolved>,
+    first: Option<First>,
+) -> bool {
     let addresses: Arc<[Resolved]> = addresses.into();
     {
         let mut known = lock(&shared.known);
@@ -178,7 +222,7 @@ async fn publish(shared: &Shared, question: &Question, addresses: Vec<Resolved>)
         }
         known.insert(question.clone(), addresses.clone());
     }
-    shared.updates.send(Update { question: question.clone(), addresses }).await.is_ok()
+    shared.updates.send(Update { question: question.clone(), addresses, first }).await.is_ok()
 }
 
 fn backoff(config: &DnsConfig, failures: u32) -> Duration {
