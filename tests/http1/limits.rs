@@ -128,6 +128,22 @@ fn a_connection_serves_so_many_requests() {
     assert_eq!(origin.requests().len(), 3);
 }
 
+/// A client hears with its answer that it was the last one, and may have sent its next request by
+/// then: that does not turn the end into a reset, which would take the answer along.
+#[test]
+fn a_request_behind_the_last_answer_is_no_reason_for_a_reset() {
+    let origin = Origin::hello();
+    let gateway = limited(&origin).limit("requests_per_connection", 1).start();
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.response().closes());
+    client.expect_end();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000));
+    std::thread::sleep(millis(50));
+    client.expect_end();
+    assert_eq!(origin.requests().len(), 1);
+}
+
 #[test]
 fn connections_beyond_the_limit_are_refused_and_counted() {
     let origin = Origin::hello();

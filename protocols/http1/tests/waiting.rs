@@ -134,6 +134,26 @@ fn a_client_that_leaves_is_noticed() {
     assert!(poll(&mut gone).is_ready());
 }
 
+/// Nothing is received behind a last request, so that nothing has to be given up.
+#[test]
+fn the_client_of_a_last_request_is_watched_later() {
+    let peer = Peer::new();
+    peer.says("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let mut server = server(&peer);
+    let mut client = now(server.next()).unwrap().unwrap().client;
+    let before = peer.waits().len();
+    {
+        let mut gone = pin!(client.gone());
+        assert!(poll(&mut gone).is_pending());
+        let operations: Vec<_> = peer.waits()[before..].iter().map(|(name, _)| *name).collect();
+        assert_eq!(operations, ["hung_up"]);
+        peer.does(Event::Timeout);
+        assert!(poll(&mut gone).is_pending());
+        peer.does(Event::Reset);
+        assert!(poll(&mut gone).is_ready());
+    }
+}
+
 #[test]
 fn waiting_for_it_to_leave_loses_nothing() {
     let peer = Peer::new();
