@@ -60,6 +60,7 @@ impl Outgoing {
         ended: bool,
     ) -> Outgoing {
         let id = stream.stream_id().as_u32();
+        monitor.schedule.enter(id);
         Outgoing { stream, monitor, id, priority, held: None, left: length, ended, deadline: None }
     }
 
@@ -126,7 +127,11 @@ impl Outgoing {
     /// Returns when the peer has reset the stream, or the connection is gone.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
         self.stream.poll_reset(cx).map(|reset| match reset {
-            Ok(reason) => Stop::Reset(reason),
+            Ok(reason) => {
+                // Also what was handed over before the stream was known here.
+                self.monitor.schedule.forget(self.id);
+                Stop::Reset(reason)
+            }
             Err(error) => Stop::Broken(error),
         })
     }
@@ -215,6 +220,12 @@ impl Outgoing {
             Poll::Ready(stop) => stop,
             Poll::Pending => Stop::Broken(error),
         }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.monitor.schedule.exit(self.id);
     }
 }
 

@@ -31,7 +31,17 @@ struct Waiter {
     waker: Waker,
 }
 
+/// A stream that may send.
+struct Sender {
+    stream: u32,
+    /// Its reset has come, but h2 may not have seen it yet: what is handed over now never leaves.
+    is_reset: bool,
+}
+
 struct State {
+    senders: Vec<Sender>,
+    /// How many of them are reset.
+    reset: usize,
     /// What was handed over and has not left, by stream.
     queued: Vec<(u32, usize)>,
     /// The same of all streams.
@@ -51,6 +61,8 @@ pub(crate) struct Schedule(RefCell<State>);
 impl Default for Schedule {
     fn default() -> Schedule {
         Schedule(RefCell::new(State {
+            senders: Vec::new(),
+            reset: 0,
             queued: Vec::new(),
             total: 0,
             window: FIRST_WINDOW,
@@ -62,8 +74,25 @@ impl Default for Schedule {
 }
 
 impl Schedule {
+    /// A stream may send from now on.
+    pub(crate) fn enter(&self, stream: u32) {
+        self.0.borrow_mut().senders.push(Sender { stream, is_reset: false });
+    }
+
+    /// It sends no more; what it handed over may still have to leave.
+    pub(crate) fn exit(&self, stream: u32) {
+        let mut state = self.0.borrow_mut();
+        // Those that came last leave first, mostly.
+        if let Some(place) = state.senders.iter().rposition(|sender| sender.stream == stream) {
+            let sender = state.senders.swap_remove(place);
+            state.reset -= usize::from(sender.is_reset);
+        }
+    }
+
     /// Returns how many bytes a stream may hand over now, at most `wanted` and at least one, when
     /// it is its turn. Where it then does not use its turn, it says so ([`Schedule::pass`]).
+    ///
+    /// A stream that was reset has no turn any more, and is not woken here.
     pub(crate) fn poll_turn(
         &self,
         cx: &mut Context<'_>,
@@ -72,6 +101,10 @@ impl Schedule {
         wanted: usize,
     ) -> Poll<usize> {
         let mut state = self.0.borrow_mut();
+        if state.reset > 0 && state.is_reset(stream) {
+            state.waiting.retain(|waiter| waiter.stream != stream);
+            return Poll::Pending;
+        }
         state.ordered |= priority != Priority::default();
         let room = state.room();
         if state.waiting.is_empty() && room > 0 {
@@ -142,7 +175,11 @@ impl Schedule {
 
     /// A stream was reset: what it had handed over will not leave.
     pub(crate) fn forget(&self, stream: u32) {
-        self.0.borrow_mut().drop_queued(stream, usize::MAX);
+        {
+            let mut state = self.0.borrow_mut();
+            state.drop_queued(stream, usize::MAX);
+            state.mark_reset(stream);
+        }
         self.wake();
     }
 
@@ -165,6 +202,19 @@ impl Schedule {
 }
 
 impl State {
+    fn is_reset(&self, stream: u32) -> bool {
+        self.senders.iter().any(|sender| sender.is_reset && sender.stream == stream)
+    }
+
+    fn mark_reset(&mut self, stream: u32) {
+        let sender = self.senders.iter_mut().find(|sender| sender.stream == stream);
+        if let Some(sender) = sender.filter(|sender| !sender.is_reset) {
+            sender.is_reset = true;
+            self.reset += 1;
+            self.waiting.retain(|waiter| waiter.stream != stream);
+        }
+    }
+
     fn room(&self) -> usize {
         let window = usize::try_from(self.window).unwrap_or(0);
         let queue = if self.ordered { ORDERED_QUEUE } else { QUEUE };
@@ -229,6 +279,26 @@ mod tests {
         assert_eq!(turn(&schedule, 3, "", 1 << 20), Some(QUEUE));
         schedule.left(9, 1000);
         assert_eq!(turn(&schedule, 3, "", 1), None, "not its own");
+    }
+
+    /// h2 may see a reset later than it came; what is handed over meanwhile would be counted for
+    /// ever, for it never leaves.
+    #[test]
+    fn a_stream_that_was_reset_has_no_turn() {
+        let schedule = Schedule::default();
+        schedule.widen(1 << 30);
+        schedule.enter(1);
+        schedule.enter(3);
+        assert_eq!(turn(&schedule, 1, "", QUEUE), Some(QUEUE));
+        assert_eq!((turn(&schedule, 1, "", 1), turn(&schedule, 3, "", 1)), (None, None), "no room");
+        schedule.forget(1);
+        assert_eq!(turn(&schedule, 1, "", 1), None);
+        assert_eq!(turn(&schedule, 3, "", QUEUE), Some(QUEUE), "nobody waits before it");
+        schedule.exit(1);
+        schedule.exit(3);
+        schedule.forget(3);
+        assert_eq!(schedule.0.borrow().total, 0);
+        assert_eq!((schedule.0.borrow().reset, schedule.0.borrow().senders.len()), (0, 0));
     }
 
     #[test]
