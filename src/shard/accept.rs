@@ -1,6 +1,6 @@
 //! Accepts connections, and serves each in a task of its own.
 
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -55,14 +55,18 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Listener, own: bool, term
                 let local = bound.map_or_else(|| stream.local_addr(), Ok);
                 // It has ended already.
                 let Ok(local) = local else { continue };
-                let (shard, terms) = (shard.clone(), terms.clone());
+                // Counted before it runs: many may be accepted before any does.
+                let open = OpenConnection::enter(shard.clone());
+                shard.metrics.add(Counter::ConnectionsAccepted, 1);
+                let info = ConnectionInfo { peer, local, tls: None, id: open.id() };
+                let terms = terms.clone();
                 // Tasks of their own kinds: neither has the room that the other needs.
                 match terms.tls {
                     None => ringgate_io::spawn(async move {
-                        plain(&shard, stream, (peer, local), &terms).await;
+                        plain(open.shard(), stream, info, &terms).await;
                     }),
                     Some(_) => ringgate_io::spawn(async move {
-                        secure(&shard, stream, (peer, local), &terms).await;
+                        secure(open.shard(), stream, info, &terms).await;
                     }),
                 }
             }
@@ -76,27 +80,14 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Listener, own: bool, term
     }
 }
 
-/// The peer's and ours.
-type Addresses = (SocketAddr, SocketAddr);
-
-/// Counts a connection in.
-fn enter(shard: &Shard, (peer, local): Addresses) -> (OpenConnection<'_>, ConnectionInfo) {
-    let open = shard.connections.enter();
-    shard.metrics.add(Counter::ConnectionsAccepted, 1);
-    let info = ConnectionInfo { peer, local, tls: None, id: open.id() };
-    (open, info)
-}
-
 /// Serves one connection in the clear to its end.
-async fn plain(shard: &Rc<Shard>, stream: Stream, ends: Addresses, terms: &Rc<Terms>) {
-    let (_open, info) = enter(shard, ends);
+async fn plain(shard: &Rc<Shard>, stream: Stream, info: ConnectionInfo, terms: &Rc<Terms>) {
     let (reader, writer) = stream.into_split();
     http::http1(shard, reader, writer, Rc::new(info), terms).await;
 }
 
 /// The same behind TLS.
-async fn secure(shard: &Rc<Shard>, stream: Stream, ends: Addresses, terms: &Rc<Terms>) {
-    let (_open, info) = enter(shard, ends);
+async fn secure(shard: &Rc<Shard>, stream: Stream, info: ConnectionInfo, terms: &Rc<Terms>) {
     let (reader, writer) = stream.into_split();
     if let Some(listener) = &terms.tls {
         tls::terminate(shard, reader, writer, info, listener, terms).await;

@@ -2,8 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
+
+use super::Shard;
 
 /// How long a connection that waits for its next request is left when the shard drains: a request
 /// that is on its way is still served.
@@ -48,13 +51,6 @@ impl Connections {
     /// Whether there is no room for another.
     pub fn is_full(&self) -> bool {
         self.open.get() >= self.max
-    }
-
-    /// Counts a connection in.
-    pub fn enter(&self) -> OpenConnection<'_> {
-        self.open.set(self.open.get() + 1);
-        self.last_id.set(self.last_id.get() + 1);
-        OpenConnection { connections: self, id: self.last_id.get() }
     }
 
     /// Counts a handshake in; [`None`] where so many are under way.
@@ -156,20 +152,35 @@ impl Drop for Listening<'_> {
 }
 
 /// A connection that is open; counted out when dropped.
-pub struct OpenConnection<'c> {
-    connections: &'c Connections,
+pub(super) struct OpenConnection {
+    shard: Rc<Shard>,
     id: u64,
 }
 
-impl OpenConnection<'_> {
+impl OpenConnection {
+    /// Counts a connection in.
+    pub(super) fn enter(shard: Rc<Shard>) -> OpenConnection {
+        let connections = &shard.connections;
+        connections.open.set(connections.open.get() + 1);
+        let id = connections.last_id.get() + 1;
+        connections.last_id.set(id);
+        OpenConnection { shard, id }
+    }
+
+    /// Whose it is.
+    pub(super) fn shard(&self) -> &Rc<Shard> {
+        &self.shard
+    }
+
     /// Unique in this process.
-    pub fn id(&self) -> u64 {
+    pub(super) fn id(&self) -> u64 {
         self.id
     }
 }
 
-impl Drop for OpenConnection<'_> {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.connections.open.set(self.connections.open.get() - 1);
+        let open = &self.shard.connections.open;
+        open.set(open.get() - 1);
     }
 }

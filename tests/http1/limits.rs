@@ -167,6 +167,23 @@ fn connections_beyond_the_limit_are_refused_and_counted() {
     assert_eq!(gateway.get("/").status, 200);
 }
 
+#[test]
+fn connections_that_come_at_once_are_bounded_too() {
+    let origin = Origin::hello();
+    let gateway = limited(&origin).limit("connections", 2).start();
+    gateway.signal("STOP");
+    let asking = |_| {
+        let mut client = gateway.client();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        client
+    };
+    let mut clients: Vec<RawClient> = (0..20).map(asking).collect();
+    gateway.signal("CONT");
+    let answers = clients.iter_mut().filter_map(|client| client.try_response().ok().flatten());
+    assert_eq!(answers.map(|answer| answer.status).collect::<Vec<_>>(), [200, 200]);
+    assert_eq!(gateway.metric(r#"ringgate_connections_refused_total{reason="connections"}"#), 18);
+}
+
 /// Answers when it is told to: a request for `/go` lets the others go.
 fn gate() -> Origin {
     use std::sync::{Arc, Condvar, Mutex};
