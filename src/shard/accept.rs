@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringgate_core::ConnectionInfo;
-use ringgate_io::{Budget, Listener, Stream};
+use ringgate_io::{Budget, Listener};
 use socket2::SockRef;
 
 use super::connections::OpenConnection;
@@ -59,15 +59,18 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Listener, own: bool, term
                 let open = OpenConnection::enter(shard.clone());
                 shard.metrics.add(Counter::ConnectionsAccepted, 1);
                 let info = ConnectionInfo { peer, local, tls: None, id: open.id() };
+                let (reader, writer) = stream.into_split();
                 let terms = terms.clone();
                 // Tasks of their own kinds: neither has the room that the other needs.
-                match terms.tls {
-                    None => ringgate_io::spawn(async move {
-                        plain(open.shard(), stream, info, &terms).await;
-                    }),
-                    Some(_) => ringgate_io::spawn(async move {
-                        secure(open.shard(), stream, info, &terms).await;
-                    }),
+                if terms.tls.is_some() {
+                    ringgate_io::spawn(async move {
+                        tls::terminate(open.shard(), reader, writer, info, &terms).await;
+                    });
+                } else {
+                    let info = Rc::new(info);
+                    ringgate_io::spawn(async move {
+                        http::http1(open.shard(), reader, writer, info, &terms).await;
+                    });
                 }
             }
             Err(_) if shard.connections.is_draining() => return,
@@ -77,19 +80,5 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Listener, own: bool, term
                 ringgate_io::sleep(REST).await;
             }
         }
-    }
-}
-
-/// Serves one connection in the clear to its end.
-async fn plain(shard: &Rc<Shard>, stream: Stream, info: ConnectionInfo, terms: &Rc<Terms>) {
-    let (reader, writer) = stream.into_split();
-    http::http1(shard, reader, writer, Rc::new(info), terms).await;
-}
-
-/// The same behind TLS.
-async fn secure(shard: &Rc<Shard>, stream: Stream, info: ConnectionInfo, terms: &Rc<Terms>) {
-    let (reader, writer) = stream.into_split();
-    if let Some(listener) = &terms.tls {
-        tls::terminate(shard, reader, writer, info, listener, terms).await;
     }
 }

@@ -8,18 +8,17 @@ use ringgate_tls::Accepted;
 use super::Shard;
 use super::http::{self, Terms};
 use crate::telemetry::{Counter, Refusal};
-use crate::tls::TlsListener;
 
 /// Holds the handshake of a connection and serves what is spoken behind it, to the connection's
-/// end.
+/// end. For listeners with TLS.
 pub(super) async fn terminate<R: ReadIo + 'static, W: WriteIo + 'static>(
     shard: &Rc<Shard>,
     reader: R,
     writer: W,
     mut info: ConnectionInfo,
-    listener: &TlsListener,
     terms: &Rc<Terms>,
 ) {
+    let Some(listener) = &terms.tls else { return };
     let Some(pending) = shard.connections.handshake(shard.settings.limits.pending_handshakes)
     else {
         // Dropping the halves closes it.
