@@ -1,8 +1,11 @@
 //! What is wrong with a body: 400 with the reason, and nothing is changed.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::client::{Admin, nodes, route, start};
+use crate::harness::RawClient;
 
 #[test]
 fn bodies_that_cannot_be_read() {
@@ -64,6 +67,17 @@ fn an_answer_before_the_body_reaches_who_still_sends() {
         assert_eq!(admin.raw("PUT", "/routes/1", large.as_bytes(), "").status, 413);
     }
     assert_eq!(admin.get("/routes/1").status, 404, "nothing was written");
+    // The same wherever else something is served.
+    let head =
+        format!("POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", large.len());
+    for _ in 0..3 {
+        let mut client = RawClient::connect(gateway.metrics_address);
+        assert_eq!(client.ask([head.as_bytes(), large.as_bytes()].concat()).status, 405);
+    }
+    // Who sends no body and waits for the answer gets it.
+    let mut client = RawClient::connect(gateway.metrics_address);
+    client.set_timeout(Duration::from_secs(3));
+    assert_eq!(client.ask(head).status, 405);
 }
 
 #[test]

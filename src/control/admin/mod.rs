@@ -151,7 +151,6 @@ pub fn admin_router(state: Arc<AdminState>) -> Router {
         .layer(middleware::from_fn(guard::limit_time))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn_with_state(Arc::clone(&state), guard::require_allowed))
-        .layer(middleware::from_fn(rest::take))
         .with_state(state)
 }
 
@@ -193,6 +192,7 @@ pub async fn serve(
     ended: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let listener = Guarded::new(listener, bounds);
+    let router = router.layer(middleware::from_fn(rest::take));
     if let Some(terms) = terms {
         let listener = Secured::new(listener, terms);
         let service = router.into_make_service_with_connect_info::<Peer>();

@@ -14,12 +14,15 @@ use axum::extract::Request;
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
+use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt};
 
 /// Bytes that are thrown away at most.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long it may take; less than an exchange may.
 const TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a client may pause: one that sends nothing is not in danger, and waits for the answer.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// A body that is still there when its reader is gone.
 #[derive(Clone)]
@@ -51,7 +54,7 @@ pub(super) async fn take(request: Request, next: Next) -> Response {
     let response = next.run(Request::from_parts(head, body)).await;
     let discard = async {
         let mut bytes = 0;
-        while let Some(Ok(chunk)) = rest.next().await {
+        while let Ok(Some(Ok(chunk))) = timeout(PAUSE_MAX, rest.next()).await {
             bytes += chunk.len();
             if bytes > BYTES_MAX {
                 break;
@@ -59,6 +62,6 @@ pub(super) async fn take(request: Request, next: Next) -> Response {
         }
     };
     // A client that is slower sees its connection closed, as it would have without.
-    let _ = tokio::time::timeout(TIME_MAX, discard).await;
+    let _ = timeout(TIME_MAX, discard).await;
     response
 }
