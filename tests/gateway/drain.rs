@@ -37,22 +37,36 @@ fn term_and_int_let_answers_end_and_refuse_new_connections() {
 }
 
 /// A request that comes on an open connection while the gateway drains is served, and told that
-/// it was the last one.
+/// it was the last one. Idle connections are left half a second for that, which a busy machine may
+/// let pass: then they end without a word, and the next try is asked.
 #[test]
 fn the_next_request_on_an_open_connection_is_the_last() {
     let a = named("a");
     let resources = Resources::new().route(route("all", "/*", a.address));
-    let mut gateway = Config::new(&resources).start();
-    let mut client = gateway.client();
-    assert_eq!(client.get("/").status, 200);
-    // Holds the shard open meanwhile.
-    gateway.signal("TERM");
-    eventually(SOON, "draining", || gateway.log().contains("draining"));
-    let answer = client.get("/");
-    assert_eq!(answer.text(), "a");
-    assert!(answer.closes(), "{answer:?}");
-    client.expect_end();
-    assert_eq!(gateway.wait(SOON).code(), Some(0));
+    let told = (0..20).any(|_| {
+        let mut gateway = Config::new(&resources).start();
+        let mut client = gateway.client();
+        assert_eq!(client.get("/").status, 200);
+        gateway.signal("TERM");
+        let last = loop {
+            if client.try_send(request("GET", "/", "Host: t\r\n")).is_err() {
+                break None;
+            }
+            match client.try_response() {
+                // The shard has not heard of it yet.
+                Ok(Some(answer)) if !answer.closes() => assert_eq!(answer.text(), "a"),
+                Ok(answer) => break answer,
+                Err(_) => break None,
+            }
+        };
+        if let Some(answer) = &last {
+            assert_eq!((answer.status, answer.text().as_str()), (200, "a"));
+            client.expect_end();
+        }
+        assert_eq!(gateway.wait(SOON).code(), Some(0));
+        last.is_some()
+    });
+    assert!(told);
 }
 
 #[test]
