@@ -112,6 +112,7 @@ async fn serve(options: &RunOptions, bootstrap: Bootstrap) -> Result<(), StartEr
     std::thread::Builder::new()
         .name("old-plans".into())
         .spawn(move || old_plans.into_iter().for_each(drop))?;
+    startup::refuse_huge_pages();
     let worker = Arc::new(Worker::start(ShardSpec {
         settings: startup::settings(&bootstrap, cpus.len(), descriptors),
         engine: startup::engine(bootstrap.engine),

@@ -43,43 +43,47 @@ impl Terms {
 
 /// Serves a connection that speaks HTTP/1.1, or HTTP/2 with prior knowledge where there is no TLS,
 /// to its end.
-pub(super) async fn http1<R: ReadIo + 'static, W: WriteIo + 'static>(
-    shard: &Rc<Shard>,
+//
+// No async function: that would hold its arguments twice, and idle connections rest in here.
+pub(super) fn http1<'s, R: ReadIo + 'static, W: WriteIo + 'static>(
+    shard: &'s Rc<Shard>,
     reader: R,
     writer: W,
     info: Rc<ConnectionInfo>,
-    terms: &Rc<Terms>,
-) {
+    terms: &'s Rc<Terms>,
+) -> impl Future<Output = ()> + use<'s, R, W> {
     let mut connection = ServerConnection::new(reader, writer, terms.http1.clone(), info.clone());
-    let mut drained = pin!(shard.connections.idle_grace());
-    loop {
-        let next = match first(connection.next(), drained.as_mut()).await {
-            First::Left(next) => next,
-            First::Right(()) => break,
-        };
-        let served: Result<(), Fault> = match next {
-            // Boxed, so that an idle connection does not hold the room of a busy one.
-            Ok(Some(exchange)) => boxed(|| serve(shard, &shard.nodes, exchange)).await,
-            Ok(None) => break,
-            Err(fault) => {
-                let line = connection.refused_line().to_vec();
-                // Boxed like the usual way.
-                Box::pin(refuse(shard, &fault, &mut connection.refuse(), &info, &line)).await;
-                Err(fault)
+    async move {
+        let mut drained = pin!(shard.connections.idle_grace());
+        let mut refused = None;
+        loop {
+            // No exchange lies here while it is served: an idle connection would hold its room.
+            let exchange = match first(connection.next(), drained.as_mut()).await {
+                First::Left(Ok(Some(exchange))) => exchange,
+                First::Left(Ok(None)) | First::Right(()) => break,
+                First::Left(Err(fault)) => {
+                    refused = Some(fault);
+                    break;
+                }
+            };
+            // Boxed for the same reason.
+            if boxed(|| serve(shard, &shard.nodes, exchange)).await.is_err() {
+                break;
             }
-        };
-        if served.is_err() {
-            break;
         }
-    }
-    // Behind TLS a client says so in the handshake (RFC 9113 §3.2).
-    if connection.is_http2() && info.tls.is_none() {
-        if let Some((reader, writer, received)) = connection.into_stream() {
-            Box::pin(http2(shard, reader, writer, received, info, terms)).await;
+        if let Some(fault) = refused {
+            let line = connection.refused_line().to_vec();
+            Box::pin(refuse(shard, &fault, &mut connection.refuse(), &info, &line)).await;
         }
-        return;
+        // Behind TLS a client says so in the handshake (RFC 9113 §3.2).
+        if connection.is_http2() && info.tls.is_none() {
+            if let Some((reader, writer, received)) = connection.into_stream() {
+                Box::pin(http2(shard, reader, writer, received, info, terms)).await;
+            }
+            return;
+        }
+        connection.close().await;
     }
-    connection.close().await;
 }
 
 /// Serves a connection that speaks HTTP/2 to its end; `received` came of it already.

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ringgate_core::{Chunk, HEADROOM, HUGE, Lease, ReadIo, SMALL, boxed};
+use ringgate_core::{Chunk, HEADROOM, HUGE, Lease, ReadIo, boxed};
 
 type Receiving<R> = Pin<Box<dyn Future<Output = (R, Lease, io::Result<usize>)>>>;
 
@@ -189,49 +189,26 @@ impl<R: ReadIo + 'static> Input<R> {
         self.absorb(lease, result)
     }
 
-    /// The same, cancel-safe: dropped half-way, the receive stays armed, for at most `patience`.
-    pub(crate) async fn recv_kept(
+    /// The same, cancel-safe, for what may be long in coming: dropped half-way, the receive stays
+    /// armed. After `patience` the buffer goes back to the pool, and only readiness is waited for.
+    //
+    // No async function: that would hold its arguments twice, and idle connections rest in here.
+    pub(crate) fn recv_kept(
         &mut self,
         capacity: usize,
         patience: Duration,
         within: Duration,
-    ) -> io::Result<usize> {
+    ) -> impl Future<Output = io::Result<usize>> {
         let patience = patience.min(within);
-        loop {
-            self.arm(capacity, patience);
-            match self.settle().await {
-                None => return Err(io::ErrorKind::ConnectionAborted.into()),
-                Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.readable(within.saturating_sub(patience)).await?;
+        async move {
+            loop {
+                self.arm(capacity, patience);
+                match self.settle().await {
+                    None => return Err(io::ErrorKind::ConnectionAborted.into()),
+                    Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Some(settled) => return settled,
                 }
-                Some(settled) => return settled,
-            }
-        }
-    }
-
-    /// The same for a message that may be long in coming: after `patience` the buffer goes back
-    /// to the pool, and only readiness is waited for.
-    pub(crate) async fn recv_idle(
-        &mut self,
-        patience: Duration,
-        within: Duration,
-    ) -> io::Result<usize> {
-        let patience = patience.min(within);
-        loop {
-            let received = match self.settle().await {
-                Some(settled) => settled,
-                None => {
-                    let lease = self.room(SMALL);
-                    let reader = Self::start(&mut self.reader, &mut self.receiving)?;
-                    let (lease, result) = reader.recv_or_idle(lease, patience).await;
-                    self.absorb(lease, result)
-                }
-            };
-            match received {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.readable(within.saturating_sub(patience)).await?;
-                }
-                received => return received,
+                self.readable(within.saturating_sub(patience)).await?;
             }
         }
     }

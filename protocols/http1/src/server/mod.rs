@@ -168,7 +168,7 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> ServerConnection<R, W> {
             }
             if let Some(blank) = scan.skip_blank(bytes.len()) {
                 input.consume(blank);
-                match input.recv_idle(PATIENCE, timeouts.idle).await {
+                match input.recv_kept(SMALL, PATIENCE, timeouts.idle).await {
                     Ok(1..) => {}
                     // Closed, reset or idle between requests: nobody is owed a word.
                     Ok(0) | Err(_) => return Ok(None),
