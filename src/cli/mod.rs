@@ -59,7 +59,8 @@ enum Command {
 const RUN_EXAMPLES: &str = "\
 Examples:
   ringgate run                        ./conf/ringgate.yaml, then /etc/ringgate/ringgate.yaml,
-                                      then the defaults: port 9080, resources from ./apisix.yaml
+                                      then the defaults: port 9080, the Admin API on 9180,
+                                      what it is told kept in ./data
   ringgate run -c /etc/edge.yaml      a bootstrap file of one's own
   ringgate run --demo                 with a route that answers: curl http://127.0.0.1:9080/
 

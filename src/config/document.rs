@@ -1,5 +1,7 @@
 //! A parsed configuration file: its value, and the line of every node.
 
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,11 +50,18 @@ pub fn read(path: &Path) -> Result<String, Problems> {
         let file = path.to_string_lossy().into();
         Problems::of(Problem { file, line: 0, path: String::new(), reason })
     };
-    let size = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?.len();
-    if size > FILE_BYTES_MAX {
+    // A pipe that nobody writes to would keep whoever opens it waiting.
+    let file = std::fs::File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = file.map_err(|error| fail(error.to_string()))?;
+    let is = file.metadata().map_err(|error| fail(error.to_string()))?;
+    if !is.is_file() {
+        return Err(fail("not a file".into()));
+    }
+    if is.len() > FILE_BYTES_MAX {
         return Err(fail(format!("larger than {} MiB", FILE_BYTES_MAX >> 20)));
     }
-    let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
+    let mut bytes = Vec::with_capacity(is.len() as usize);
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(|error| fail(error.to_string()))?;
     String::from_utf8(bytes).map_err(|_| fail("not UTF-8 text".into()))
 }
 

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::Write;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use ringgate_io::EngineChoice;
@@ -28,6 +29,10 @@ use crate::telemetry::error_log;
 
 /// Of the descriptors, the share that clients may take.
 const CLIENT_SHARE: (u64, u64) = (9, 10);
+/// The share that shards leave alone, so that readiness, metrics and changes still have some.
+const CONTROL_SHARE: u64 = 16;
+/// No more of them than that.
+const CONTROL_MOST: u64 = 512;
 /// How long the access log's file may take to open.
 const OPEN: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -77,6 +82,9 @@ pub(super) fn settings(bootstrap: &Bootstrap, shards: usize, descriptors: u64) -
         trusted: bootstrap.trusted_addresses.clone(),
         shards,
         connections: bootstrap.limits.connections.unwrap_or(share.max(1)),
+        descriptors: (descriptors - (descriptors / CONTROL_SHARE).min(CONTROL_MOST))
+            .try_into()
+            .unwrap_or(RawFd::MAX),
     }
 }
 
@@ -279,9 +287,18 @@ pub(super) fn log_health(event: health::Event) {
 
 pub(super) fn log_names(event: dns::Event) {
     match event {
-        dns::Event::Recovered { .. } => {
-            error_log::info("dns", "recovered", format_args!("{event:?}"));
+        dns::Event::Recovered(question) => {
+            error_log::info("dns", "recovered", format_args!("{}", question.name()));
         }
-        _ => error_log::warn("dns", "name not resolved", format_args!("{event:?}")),
+        dns::Event::Failed { question, cause, stale } => {
+            let kept = if stale { "; its last addresses stay in use" } else { "" };
+            let told = format_args!("{}: {cause}{kept}", question.name());
+            error_log::warn("dns", "name not resolved", told);
+        }
+        dns::Event::TooMany(question) => error_log::warn(
+            "dns",
+            "name not resolved",
+            format_args!("{}: more than {} names", question.name(), dns::NAMES_MAX),
+        ),
     }
 }

@@ -3,6 +3,7 @@
 //! Appends go through buffered files: an access log is written in blocks of any length at the end
 //! of a file that others may rotate, which direct I/O (aligned, at known offsets) does not suit.
 
+use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -15,6 +16,7 @@ use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 use super::DiskOptions;
 use super::files::{Backend, Files};
 use super::queue::{Order, Queue};
+use crate::telemetry::error_log;
 
 /// Registered memory of the executor; the least that it takes. Buffered writes do not use it.
 const IO_MEMORY: usize = 64 * 1024;
@@ -54,30 +56,45 @@ fn executor(options: &DiskOptions) -> Result<LocalExecutor, String> {
     match made {
         Ok(Ok(executor)) => Ok(executor),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(panic) => Err(panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("the executor could not be built")
-            .to_owned()),
+        Err(panic) => Err(said(panic.as_ref(), "the executor could not be built")),
     }
 }
 
-/// Serves until the queue is closed and empty; an error where the executor cannot be built.
+/// What a panic said.
+fn said(panic: &(dyn Any + Send), otherwise: &str) -> String {
+    let said = panic.downcast_ref::<String>().map(String::as_str);
+    said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or(otherwise).to_owned()
+}
+
+/// Serves until the queue is closed and empty; an error where the executor cannot be built, or
+/// broke: what it had under way is lost then, and the orders behind that still wait.
 pub(super) fn run(
     options: &DiskOptions,
     queue: &Arc<Queue>,
     orders: &flume::Receiver<Order>,
-    started: &flume::Sender<Option<String>>,
+    started: &flume::Sender<()>,
 ) -> Result<(), String> {
     let executor = executor(options)?;
-    let _ = started.send(None);
-    executor.run(async {
-        let mut files = Files::new(Buffered, Arc::clone(queue));
-        while let Some(order) = queue.next(orders).await {
-            files.handle(order).await;
-        }
-        files.close_all().await;
-    });
-    Ok(())
+    let _ = started.send(());
+    // glommio panics where its ring fails, for want of memory in the kernel for example.
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        executor.run(async {
+            let mut files = Files::new(Buffered, Arc::clone(queue));
+            while let Some(order) = queue.next(orders).await {
+                files.handle(order).await;
+            }
+            files.close_all().await;
+        });
+    }));
+    ended.map_err(|panic| {
+        // What its ring does now is not known: not even its end is safe to ask for.
+        std::mem::forget(executor);
+        let why = said(panic.as_ref(), "the executor broke");
+        error_log::error(
+            "disk",
+            "executor broke",
+            format_args!("{why}; files are written with plain calls from here on"),
+        );
+        why
+    })
 }

@@ -17,7 +17,7 @@ mod plain;
 mod queue;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -75,8 +75,8 @@ pub struct Disk {
 struct Running {
     queue: Arc<Queue>,
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
-    engine: &'static str,
-    reason: Option<String>,
+    /// Why it is not glommio, since the start or since an executor that broke.
+    reason: Arc<OnceLock<String>>,
 }
 
 impl Drop for Running {
@@ -90,20 +90,19 @@ impl Disk {
     /// why in [`Disk::reason`].
     pub fn start(options: &DiskOptions) -> std::io::Result<Disk> {
         let (queue, orders) = Queue::new(options.queue_blocks);
-        let (started, outcome) = flume::bounded::<Option<String>>(1);
-        let thread_queue = Arc::clone(&queue);
+        let (started, outcome) = flume::bounded::<()>(1);
+        let reason = Arc::new(OnceLock::new());
+        let (thread_queue, thread_reason) = (Arc::clone(&queue), Arc::clone(&reason));
         let options = options.clone();
         let thread = std::thread::Builder::new()
             .name("disk".to_owned())
             .stack_size(512 * 1024)
-            .spawn(move || run(&options, &thread_queue, &orders, &started))?;
+            .spawn(move || run(&options, &thread_queue, &orders, &started, &thread_reason))?;
         // The thread answers once, before its first order.
-        let reason = outcome.recv().map_err(|_| std::io::Error::other("the disk thread died"))?;
-        let engine = if reason.is_none() { "glommio" } else { "thread" };
+        outcome.recv().map_err(|_| std::io::Error::other("the disk thread died"))?;
         let running = Arc::new(Running {
             queue: Arc::clone(&queue),
             thread: std::sync::Mutex::new(Some(thread)),
-            engine,
             reason,
         });
         Ok(Disk { queue, running })
@@ -111,12 +110,12 @@ impl Disk {
 
     /// `glommio` or `thread`.
     pub fn engine(&self) -> &'static str {
-        self.running.engine
+        if self.reason().is_none() { "glommio" } else { "thread" }
     }
 
     /// Why it is not glommio.
     pub fn reason(&self) -> Option<&str> {
-        self.running.reason.as_deref()
+        self.running.reason.get().map(String::as_str)
     }
 
     /// Opens a file now rather than at its first block, to learn early whether it can be written.
@@ -173,9 +172,10 @@ fn run(
     options: &DiskOptions,
     queue: &Arc<Queue>,
     orders: &flume::Receiver<Order>,
-    started: &flume::Sender<Option<String>>,
+    started: &flume::Sender<()>,
+    reason: &OnceLock<String>,
 ) {
-    let reason = match options.engine {
+    let why = match options.engine {
         Engine::Plain => "standard streams are written to with plain calls".to_owned(),
         #[cfg(feature = "glommio")]
         Engine::Auto => match glommio_tier::run(options, queue, orders, started) {
@@ -185,8 +185,9 @@ fn run(
         #[cfg(not(feature = "glommio"))]
         Engine::Auto => "built without glommio".to_owned(),
     };
-    // The starter may have gone; its files are still written.
-    let _ = started.send(Some(reason));
+    let _ = reason.set(why);
+    // The starter may have gone, or know already; its files are still written.
+    let _ = started.try_send(());
     plain::run(queue, orders);
 }
 

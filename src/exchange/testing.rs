@@ -62,6 +62,7 @@ impl Gateway {
             trusted: Vec::new(),
             shards: 1,
             connections: 16,
+            descriptors: i32::MAX,
         };
         let (retired, _) = flume::unbounded();
         let shard = Shard::new(0, settings, PlanSlot::new(plan, retired), None);

@@ -1,6 +1,7 @@
 //! Accepts connections, and serves each in a task of its own.
 
 use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -50,6 +51,10 @@ pub(super) async fn accept(shard: Rc<Shard>, listener: Listener, own: bool, term
                 // Dropping it closes it; the client sees a reset or an end at once.
                 drop(stream);
                 shard.metrics.refused(Refusal::Connections);
+            }
+            Ok((stream, _)) if stream.as_fd().as_raw_fd() >= shard.settings.descriptors => {
+                drop(stream);
+                shard.metrics.refused(Refusal::Descriptors);
             }
             Ok((stream, peer)) => {
                 let local = bound.map_or_else(|| stream.local_addr(), Ok);

@@ -20,6 +20,7 @@ mod worker;
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,6 +57,9 @@ pub struct Settings {
     pub shards: usize,
     /// Client connections per shard.
     pub connections: usize,
+    /// Descriptors from this number on are the control side's: the system gives the lowest that is
+    /// free, so with one of them a connection finds the process all but out of them.
+    pub descriptors: RawFd,
 }
 
 /// Keys of plugins' per-shard state.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -81,6 +82,7 @@ pub struct PooledNodes {
     open: usize,
     waiting: usize,
     shards: usize,
+    descriptors: RawFd,
     timeouts: Timeouts,
     bounds: Limits,
 }
@@ -94,6 +96,7 @@ impl PooledNodes {
             open: settings.limits.upstream_connections.div_ceil(settings.shards),
             waiting: settings.limits.upstream_waiting.div_ceil(settings.shards),
             shards: settings.shards,
+            descriptors: settings.descriptors,
             timeouts: settings.timeouts.clone(),
             bounds: settings.limits.clone(),
         }
@@ -170,6 +173,10 @@ impl PooledNodes {
             };
             Fault::new(code, format!("connect to {address}: {error}")).on_stream().retry(Retry::Yes)
         })?;
+        if stream.as_fd().as_raw_fd() >= self.descriptors {
+            let detail = format!("connect to {address}: the descriptors that are left are kept");
+            return Err(Fault::new(Code::Overloaded, detail).on_stream());
+        }
         let (reader, writer) = stream.into_split();
         let Some((config, name)) = tls else {
             return Ok((NodeReader::Plain(reader), NodeWriter::Plain(writer)));

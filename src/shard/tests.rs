@@ -27,6 +27,7 @@ fn worker(engine: EngineChoice, shards: usize) -> (Worker, flume::Receiver<Arc<P
             trusted: Vec::new(),
             shards,
             connections: 1024,
+            descriptors: i32::MAX,
         },
         engine,
         cpus: vec![None; shards],

@@ -69,6 +69,29 @@ fn the_next_request_on_an_open_connection_is_the_last() {
     assert!(told);
 }
 
+/// Whoever got an answer that did not say it was the last one may ask once more, however long the
+/// rest of that answer took.
+#[test]
+fn a_client_that_was_not_told_may_ask_again() {
+    let gate = Gate::default();
+    let tardy = slow(&gate);
+    let resources = Resources::new().route(route("all", "/*", tardy.address));
+    let mut gateway = Config::new(&resources).timeout("shutdown", "30s").start();
+    let mut client = gateway.client();
+    client.send(request("GET", "/", "Host: t\r\n"));
+    assert!(!client.head().has("Connection"));
+    gateway.signal("TERM");
+    eventually(SOON, "draining", || gateway.status()["draining"] == true);
+    // Past what an idle connection is left.
+    std::thread::sleep(Duration::from_millis(700));
+    gate.open();
+    assert_eq!(client.take(11), b"begun-ended");
+    let answer = client.get("/");
+    assert!(answer.status == 200 && answer.closes(), "{answer:?}");
+    client.expect_end();
+    assert_eq!(gateway.wait(SOON).code(), Some(0));
+}
+
 #[test]
 fn a_connection_that_never_ends_is_cut_at_the_shutdown_timeout() {
     let gate = Gate::default();

@@ -194,6 +194,24 @@ fn half_a_file_and_no_file_change_nothing() {
     assert_eq!(gateway.get("/").text(), "a", "a file that is gone takes no route away");
 }
 
+/// Opening a pipe waits until somebody writes to it: nothing would be read ever again.
+#[test]
+fn a_pipe_in_place_of_the_file_is_an_error_and_no_more() {
+    let (a, b) = (named("a"), named("b"));
+    let gateway = Config::new(&one(a.address)).start();
+    let file = gateway.folder().join(FILE);
+    fs::remove_file(&file).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&file).status().unwrap();
+    assert!(made.success());
+    let told =
+        until("an error", || gateway.status()["config"]["last_error"].as_str().map(str::to_owned));
+    assert!(told.contains("not a file"), "{told}");
+    assert_eq!(gateway.get("/").text(), "a");
+    fs::remove_file(&file).unwrap();
+    gateway.reload(&one(b.address));
+    assert_eq!(gateway.get("/").text(), "b");
+}
+
 #[test]
 fn hup_reads_the_file_again() {
     let (a, b) = (named("a"), named("b"));

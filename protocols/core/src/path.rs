@@ -117,6 +117,21 @@ pub fn normalize(path: &[u8]) -> Result<Cow<'_, [u8]>, InvalidPath> {
     Ok(if canonical == path { Cow::Borrowed(path) } else { Cow::Owned(canonical) })
 }
 
+/// Whether a segment is `.` or `..`, percent-encoded or not: whether [`normalize`] would lead
+/// elsewhere than the text says.
+pub fn has_dot_segment(path: &[u8]) -> bool {
+    /// What is left behind a dot.
+    fn dot(segment: &[u8]) -> Option<&[u8]> {
+        match segment {
+            [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => Some(rest),
+            _ => None,
+        }
+    }
+    path.split(|byte| *byte == b'/').any(|segment| {
+        dot(segment).is_some_and(|rest| rest.is_empty() || dot(rest).is_some_and(<[u8]>::is_empty))
+    })
+}
+
 /// The careful walk. `path` starts with `/`.
 #[cold]
 fn rewrite(path: &[u8]) -> Result<Vec<u8>, InvalidPath> {
@@ -241,6 +256,16 @@ mod tests {
     }
 
     #[test]
+    fn dot_segments_are_seen_however_they_are_written() {
+        for path in ["/.", "/a/..", "/../a", "/a/%2e/b", "/%2E%2e", "/.%2e/", "..", "a/.%2E"] {
+            assert!(has_dot_segment(path.as_bytes()), "{path}");
+        }
+        for path in ["", "/", "/...", "/a..", "/..a/.b", "/%252e", "/%2e%2e%2e", "/..%2f", "/..;"] {
+            assert!(!has_dot_segment(path.as_bytes()), "{path}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused() {
         for (path, error) in [
             ("", InvalidPath::NotAbsolute),
@@ -264,6 +289,17 @@ mod tests {
     }
 
     proptest! {
+        /// Where there is none, every segment stays where it is.
+        #[test]
+        fn nothing_moves_without_dot_segments(path in "/[./%2eEa]{0,20}") {
+            if let (Ok(normal), false) = (normalize(path.as_bytes()), has_dot_segment(path.as_bytes())) {
+                let segments = |path: &[u8]| {
+                    path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).count()
+                };
+                prop_assert_eq!(segments(&normal), segments(path.as_bytes()));
+            }
+        }
+
         #[test]
         fn normalising_twice_is_normalising_once(
             path in "/([a-cA-F2-5./%\\\\ ]|%2[eEfF5]|%5[cC]|%[0-9a-f]{2}|[\u{80}-\u{ff}]|//){0,24}"

@@ -1,25 +1,30 @@
 //! A listener that bounds what its clients may hold: the number of connections, and the time that
 //! each may take over a request or an answer.
+//!
+//! Where there are too many, those that wait for a request make room, the oldest first: who only
+//! connects must not keep a probe of readiness out.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use crate::telemetry::error_log;
 
 /// The bounds of a listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Connections at once; further ones wait in the backlog.
+    /// Connections at once; further ones wait, the first of them accepted.
     pub connections: usize,
     /// From the first byte of a request to the first of its answer. Above what an endpoint may
     /// take, so that its own answer comes first.
@@ -35,18 +40,64 @@ impl Default for Bounds {
     }
 }
 
+/// How often somebody is looked for who can make room.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// A bounded listener.
 pub struct Guarded {
     listener: TcpListener,
     permits: Arc<Semaphore>,
+    /// Who came, the oldest first; those that have left are swept out.
+    open: VecDeque<Open>,
     bounds: Bounds,
+}
+
+/// The listener's side of a connection.
+struct Open {
+    /// It waits for a request.
+    idle: Arc<AtomicBool>,
+    /// Asks it to leave.
+    leave: oneshot::Sender<()>,
 }
 
 impl Guarded {
     /// Bounds a listener.
     pub fn new(listener: TcpListener, bounds: Bounds) -> Guarded {
         let permits = Arc::new(Semaphore::new(bounds.connections.max(1)));
-        Guarded { listener, permits, bounds }
+        Guarded { listener, permits, open: VecDeque::new(), bounds }
+    }
+
+    /// A place for a connection that has come.
+    async fn place(&mut self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+                return Some(permit);
+            }
+            self.make_room();
+            let place = Arc::clone(&self.permits).acquire_owned();
+            if let Ok(permit) = timeout(LOOK, place).await {
+                // The semaphore is never closed; without a permit there is just none to hold.
+                return permit.ok();
+            }
+        }
+    }
+
+    fn make_room(&mut self) {
+        self.open.retain(|open| !open.leave.is_closed());
+        let idle = self.open.iter().position(|open| open.idle.load(Relaxed));
+        if let Some(open) = idle.and_then(|place| self.open.remove(place)) {
+            let _ = open.leave.send(());
+        }
+    }
+
+    fn guard(&mut self, stream: TcpStream, permit: Option<OwnedSemaphorePermit>) -> GuardedStream {
+        if self.open.len() > 2 * self.bounds.connections {
+            self.open.retain(|open| !open.leave.is_closed());
+        }
+        let (leave, asked) = oneshot::channel();
+        let idle = Arc::new(AtomicBool::new(true));
+        self.open.push_back(Open { idle: Arc::clone(&idle), leave });
+        GuardedStream::new(stream, permit, self.bounds, idle, asked)
     }
 }
 
@@ -55,13 +106,12 @@ impl axum::serve::Listener for Guarded {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (GuardedStream, SocketAddr) {
-        // The semaphore is never closed; without a permit there is just none to hold.
-        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
                     let _ = stream.set_nodelay(true);
-                    return (GuardedStream::new(stream, permit, self.bounds), peer);
+                    let permit = self.place().await;
+                    return (self.guard(stream, permit), peer);
                 }
                 Err(error) => {
                     error_log::warn("admin", "cannot accept", format_args!("{error}"));
@@ -93,14 +143,31 @@ pub struct GuardedStream {
     bounds: Bounds,
     waiting: Waiting,
     deadline: Pin<Box<Sleep>>,
+    idle: Arc<AtomicBool>,
+    /// Ready when this connection is to make room; `None` once the listener has lost sight of it.
+    asked: Option<oneshot::Receiver<()>>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl GuardedStream {
-    fn new(stream: TcpStream, permit: Option<OwnedSemaphorePermit>, bounds: Bounds) -> Self {
+    fn new(
+        stream: TcpStream,
+        permit: Option<OwnedSemaphorePermit>,
+        bounds: Bounds,
+        idle: Arc<AtomicBool>,
+        asked: oneshot::Receiver<()>,
+    ) -> Self {
         let deadline = Box::pin(sleep_until(Instant::now() + bounds.exchange));
-        // A client that connects has a request; it gets no idle time before its first.
-        GuardedStream { stream, bounds, waiting: Waiting::Answer, deadline, _permit: permit }
+        GuardedStream {
+            stream,
+            bounds,
+            // A client that connects has a request; it gets no idle time before its first.
+            waiting: Waiting::Answer,
+            deadline,
+            idle,
+            asked: Some(asked),
+            _permit: permit,
+        }
     }
 
     fn wait_for(&mut self, what: Waiting) {
@@ -108,12 +175,23 @@ impl GuardedStream {
             return;
         }
         self.waiting = what;
+        self.idle.store(what == Waiting::Request, Relaxed);
         let time = if what == Waiting::Answer { self.bounds.exchange } else { self.bounds.idle };
         self.deadline.as_mut().reset(Instant::now() + time);
     }
 
-    /// An error when the deadline has passed; otherwise this task is woken then.
+    /// An error when the deadline has passed, or somebody needs this place; otherwise this task is
+    /// woken then.
     fn check(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(asked) = &mut self.asked
+            && let Poll::Ready(asked) = Pin::new(asked).poll(cx)
+        {
+            self.asked = None;
+            // What has come meanwhile is answered first.
+            if asked.is_ok() && self.idle.load(Relaxed) {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
         ready!(self.deadline.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -147,8 +225,11 @@ impl AsyncRead for GuardedStream {
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buffer) {
             Poll::Ready(Ok(())) => {
-                if buffer.filled().len() > before && self.waiting == Waiting::Request {
-                    self.wait_for(Waiting::Answer);
+                if buffer.filled().len() > before {
+                    self.idle.store(false, Relaxed);
+                    if self.waiting == Waiting::Request {
+                        self.wait_for(Waiting::Answer);
+                    }
                 }
                 Poll::Ready(Ok(()))
             }

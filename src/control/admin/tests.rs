@@ -151,6 +151,15 @@ async fn slow_clients_are_closed_and_others_wait_for_their_place() {
     let mut rest = Vec::new();
     let _ = slow.read_to_end(&mut rest).await;
 
+    // One that says nothing makes room at once.
+    let long = Bounds { exchange: Duration::from_secs(60), ..bounds };
+    let patient = start(admin_router(state("127.0.0.0/8", Ok(()))), long).await;
+    let mut silent = TcpStream::connect(patient).await.expect("connected");
+    let begun = std::time::Instant::now();
+    assert_eq!(get_with(patient, "/ringgate/health", "").await.0, 200);
+    assert!(begun.elapsed() < Duration::from_secs(30));
+    assert!(matches!(silent.read(&mut [0; 8]).await, Ok(0) | Err(_)));
+
     let mut idle = TcpStream::connect(address).await.expect("connected");
     idle.write_all(b"GET /ringgate/health HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("sent");
     let mut text = String::new();

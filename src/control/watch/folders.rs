@@ -17,6 +17,8 @@ use super::Watched;
 
 /// How often a folder that is missing is looked for.
 const MISSING: Duration = Duration::from_millis(500);
+/// Links that a path may lead through, twice: the kernel's bound is 40 (`path_resolution(7)`).
+const LINKS_MAX: usize = 80;
 /// Bytes of events read at once.
 const EVENTS: usize = 4096;
 
@@ -99,13 +101,12 @@ impl Folders {
         Ok(any)
     }
 
-    /// Watches the folders of the files and of what they link to, and no others.
+    /// Watches the folders of the files and of the links that lead to them, and no others.
     pub(super) fn follow(&mut self, files: &[Watched]) -> io::Result<()> {
         let mut wanted: Vec<PathBuf> = Vec::new();
         for file in files {
-            let target = std::fs::canonicalize(&file.path).ok();
-            for path in [Some(&file.path), target.as_ref()].into_iter().flatten() {
-                let folder = folder_of(path);
+            for path in ways(&file.path) {
+                let folder = folder_of(&path);
                 if !wanted.contains(&folder) {
                     wanted.push(folder);
                 }
@@ -152,6 +153,28 @@ impl Folders {
 fn is_final(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(error.kind(), Kind::StorageFull | Kind::OutOfMemory | Kind::InvalidInput)
+}
+
+/// The path, every link that it goes through, and where it leads.
+fn ways(path: &Path) -> Vec<PathBuf> {
+    let mut ways = vec![path.to_path_buf()];
+    let mut whole = path.to_path_buf();
+    // The first link that is left, replaced by what it says, until there is none.
+    while ways.len() < LINKS_MAX {
+        let parts: Vec<&Path> = whole.ancestors().collect();
+        let link =
+            parts.iter().rev().find_map(|part| Some((*part, std::fs::read_link(part).ok()?)));
+        let Some((link, target)) = link else { break };
+        let behind = whole.strip_prefix(link).unwrap_or(Path::new("")).to_path_buf();
+        let led = folder_of(link).join(target);
+        let led = if behind.as_os_str().is_empty() { led } else { led.join(behind) };
+        if ways.last().is_none_or(|last| last != link) {
+            ways.push(link.to_path_buf());
+        }
+        whole = led;
+        ways.push(whole.clone());
+    }
+    ways
 }
 
 fn folder_of(path: &Path) -> PathBuf {

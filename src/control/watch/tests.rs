@@ -81,6 +81,34 @@ fn a_swapped_link_as_in_kubernetes() {
 }
 
 #[test]
+fn a_swapped_link_in_the_midst_of_the_path() {
+    run(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for release in ["r1", "r2", "r3"] {
+            std::fs::create_dir_all(path(release).join("conf")).unwrap();
+            std::fs::write(path(release).join("conf/a.yaml"), release).unwrap();
+        }
+        // A link to a link, by an absolute and by a relative path.
+        symlink(path("r1"), path("now")).unwrap();
+        symlink("now/../now", path("current")).unwrap();
+        let mut watcher = Watcher::new([path("current/conf/a.yaml")]).unwrap();
+        for release in ["r2", "r3"] {
+            symlink(path(release), path("tmp")).unwrap();
+            std::fs::rename(path("tmp"), path("now")).unwrap();
+            assert_eq!(told(&mut watcher).await, ["a.yaml"], "{release}");
+            assert!(silent(&mut watcher).await);
+        }
+        symlink("r1", path("tmp")).unwrap();
+        std::fs::rename(path("tmp"), path("current")).unwrap();
+        assert_eq!(told(&mut watcher).await, ["a.yaml"]);
+        // A link that leads to itself is no way, and no endless one.
+        symlink("loop", path("loop")).unwrap();
+        let _ = Watcher::new([path("loop/a.yaml")]).unwrap();
+    });
+}
+
+#[test]
 fn a_folder_that_comes_later_or_again() {
     run(async {
         let root = tempfile::tempdir().unwrap();

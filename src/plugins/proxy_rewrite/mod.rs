@@ -1,7 +1,7 @@
 //! `proxy-rewrite`: changes what the node is asked: path, method, host, fields.
 //!
-//! A new path is normalised like a client's, so that no value of a variable leads out of where it
-//! stands: `?` in one is encoded, dot segments are resolved. Values of fields are checked when they
+//! A new path is normalised like a client's, and no value of a variable leads out of where it
+//! stands: `?` in one is encoded, one that makes a dot segment is answered with 400. Values of fields are checked when they
 //! are set; a request whose value no field can hold is answered with 400. `$uri` and captures of
 //! `regex_uri` are percent-encoded as they are matched and forwarded, where nginx decodes them.
 
@@ -15,7 +15,7 @@ use ringgate_core::{HeaderId, InvalidField, RequestHead};
 use serde_json::Value as Json;
 
 use self::conf::{Conf, schemas};
-use self::target::{NewUri, put};
+use self::target::{NewUri, put, refuse_dot_segments};
 use super::header_ops::Operations;
 use super::text::{self, Replacement, Value, with_scratch};
 use crate::plugin::{BuildCx, ConfigError, Cx, Needs, Plugin, PluginKind, Reply, Schemas, Step};
@@ -136,6 +136,10 @@ impl Compiled {
                 target.extend_from_slice(&subject[..whole.start()]);
                 replacement.append(&captures, target);
                 target.extend_from_slice(&subject[whole.end()..]);
+            }
+            if !self.raw {
+                let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+                refuse_dot_segments(path)?;
             }
             put(rq, target, self.raw)
         })?;

@@ -33,6 +33,9 @@ impl NewUri {
             let subject = cx.subject(rq);
             let mut part = Vec::new();
             self.path.render(&subject, &mut part);
+            if !raw && self.path.constant().is_none() {
+                refuse_dot_segments(&part)?;
+            }
             // What a variable brings stays within the path.
             for byte in part.drain(..) {
                 match byte {
@@ -67,6 +70,15 @@ fn question_mark(uri: &str) -> Option<usize> {
         before = byte;
     }
     None
+}
+
+/// A path that values of the request are part of goes where its text says, or nowhere: resolved,
+/// `/users/$arg_id` would be all of the node's paths.
+pub(super) fn refuse_dot_segments(path: &[u8]) -> Result<(), Unfit> {
+    match path::has_dot_segment(path) {
+        true => Err(Unfit),
+        false => Ok(()),
+    }
 }
 
 /// Makes this the target. The client's query goes on behind the new one. With `raw`, nothing is

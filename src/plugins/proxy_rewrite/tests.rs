@@ -22,7 +22,11 @@ fn targets_are_rewritten() {
             (json!({"uri": "/new?y=2"}), "/a?x=1", Some("/new?y=2&x=1")),
             (json!({"uri": "/n/$arg_p/end"}), "/a?p=1%3fz", Some("/n/1%3Fz/end?p=1%3fz")),
             (json!({"uri": "/n/$arg_p"}), "/a?p=..%2F..%2F..", None),
-            (json!({"uri": "/n/m/$arg_p"}), "/a?p=..%2Fx", Some("/n/x?p=..%2Fx")),
+            (json!({"uri": "/n/m/$arg_p"}), "/a?p=..%2Fx", None),
+            (json!({"uri": "/n/$arg_p/m"}), "/a?p=b%2F%252e%252E", None),
+            (json!({"uri": "/n/$arg_p"}), "/a?p=b%2Fc..", Some("/n/b/c..?p=b%2Fc..")),
+            (json!({"regex_uri": ["^/a(.)(.)$", "/n/$1$2"]}), "/a..", None),
+            (json!({"uri": "/n/../m"}), "/a", Some("/m")),
             (
                 json!({"uri": "/n/$arg_p"}),
                 "/a?p=a%0d%0aX:%20y",

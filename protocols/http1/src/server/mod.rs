@@ -236,8 +236,8 @@ impl<R: ReadIo + 'static, W: WriteIo + 'static> ServerConnection<R, W> {
             }
         }
         self.over = self.shared.raw.get()
+            // While draining too: whoever was not told that this was the last one may ask again.
             || !self.shared.keep_alive.get()
-            || self.shared.settings.draining.get()
             || (!self.shared.body_read.get() && !linger::drain(&mut self.shared).await);
         !self.over
     }
