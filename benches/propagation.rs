@@ -97,6 +97,7 @@ fn worker(options: &Options, plan: Arc<Plan>) -> Worker {
             trusted: Vec::new(),
             shards: options.shards,
             connections: 1024,
+            descriptors: i32::MAX,
         },
         engine: options.engine,
         cpus: (0..options.shards).map(|shard| Some(shard % cpus)).collect(),

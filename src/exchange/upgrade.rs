@@ -1,6 +1,6 @@
 //! Switching protocols: who may, and what makes a node's 101 one.
 
-use ringgate_core::{Code, Fault, HeaderId, RequestHead, ResponseHead};
+use ringgate_core::{Code, Fault, HeaderId, Method, RequestHead, ResponseHead};
 use sha1::{Digest, Sha1};
 
 use base64::Engine;
@@ -9,10 +9,11 @@ use base64::engine::general_purpose::STANDARD;
 /// RFC 6455 §1.3.
 const WEBSOCKET_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Takes the wish to switch out of a request where the route does not allow it: the node then
-/// sees an ordinary request, as behind APISIX.
+/// Takes the wish to switch out of a request where the route does not allow it, or that is no GET
+/// (RFC 6455 §4.1): the node then sees an ordinary request, as behind APISIX.
 pub(super) fn restrict(head: &mut RequestHead, websocket_allowed: bool) {
-    if !(websocket_allowed && head.upgrade() == Some(b"websocket")) {
+    let is_handshake = head.method == Method::Get && head.upgrade() == Some(b"websocket");
+    if !(websocket_allowed && is_handshake) {
         head.upgrade = None;
     }
 }
@@ -43,7 +44,7 @@ pub(super) fn verify(request: &RequestHead, response: &ResponseHead) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ringgate_core::{Method, Scheme, Version};
+    use ringgate_core::{Scheme, Version};
 
     #[test]
     fn a_101_must_fit_the_handshake() {
@@ -59,6 +60,12 @@ mod tests {
         assert!(verify(&request, &response).is_ok());
         response.headers.set(b"Sec-WebSocket-Accept", b"AAAA").unwrap();
         assert!(verify(&request, &response).is_err());
+        restrict(&mut request, true);
+        assert!(request.upgrade.is_some());
+        let mut post = RequestHead::new(Method::Post, Version::Http11, Scheme::Http);
+        post.upgrade = Some(post.headers.intern(b"websocket"));
+        restrict(&mut post, true);
+        assert!(post.upgrade.is_none());
         restrict(&mut request, false);
         assert!(request.upgrade.is_none());
     }
