@@ -23,6 +23,9 @@ pub trait PluginCheck {
     /// Everything that is wrong with one; `unknown plugin [X]` where there is no such plugin.
     fn check(&self, name: &str, conf: &Value, scope: PluginScope) -> Result<(), Vec<Violation>>;
 
+    /// Gives its empty tables the shape that its schema asks for.
+    fn shape(&self, _name: &str, _conf: &mut Value, _scope: PluginScope) {}
+
     /// What APISIX says first of all that is wrong with one, in one sentence.
     fn sentence(&self, name: &str, conf: &Value, scope: PluginScope) -> Option<String> {
         let violations = self.check(name, conf, scope).err()?;

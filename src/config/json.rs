@@ -1,4 +1,7 @@
-//! JSON files: the value by `serde_json`, the lines by a walk over the same text.
+//! JSON: the value by `serde_json`, after APISIX's parser; of files the lines too, by a walk over
+//! the same text.
+
+use std::fmt::Write;
 
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -6,13 +9,88 @@ use serde_json::{Map, Number, Value};
 use super::document::{Lines, Node};
 use super::yaml::Failure;
 
-/// Parses one JSON text. A key that stands twice is an error, as in YAML.
+/// Bytes that escaping a control character adds.
+const ESCAPING: usize = 5;
+
+/// A text that is no JSON.
+#[derive(Debug)]
+pub(crate) struct NoJson {
+    /// Why. Its own line and column may be those of another text.
+    pub(crate) error: serde_json::Error,
+    /// How many bytes are before the end of what is wrong.
+    pub(crate) at: usize,
+}
+
+impl NoJson {
+    /// Why, without where.
+    pub(crate) fn reason(&self) -> String {
+        let mut told = self.error.to_string();
+        told.truncate(told.find(" at line ").unwrap_or(told.len()));
+        told
+    }
+}
+
+/// Reads a JSON text as APISIX's parser (lua-cjson) does: control characters may stand in strings
+/// as they are, all but NUL.
+pub(crate) fn read<T>(
+    text: &str,
+    read: impl Fn(&str) -> Result<T, serde_json::Error>,
+) -> Result<T, NoJson> {
+    let wrong = |error: serde_json::Error, text: &str, escaped: &[usize]| {
+        let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
+        let at = lines.map(str::len).sum::<usize>() + error.column();
+        let before = escaped.iter().filter(|start| **start < at).count();
+        NoJson { error, at: at.saturating_sub(before * ESCAPING) }
+    };
+    // Texts seldom have any, so they are looked for only where one cannot be read.
+    read(text).or_else(|error| match escaped(text) {
+        (_, starts) if starts.is_empty() => Err(wrong(error, text, &[])),
+        (text, starts) => read(&text).map_err(|error| wrong(error, &text, &starts)),
+    })
+}
+
+/// The value of a JSON text.
+pub(crate) fn value(text: &str) -> Result<Value, NoJson> {
+    read(text, |text| serde_json::from_str(text))
+}
+
+/// A text with the control characters in its strings escaped, and where that was done.
+fn escaped(text: &str) -> (String, Vec<usize>) {
+    let (mut out, mut starts, mut copied) = (String::new(), Vec::new(), 0);
+    let (mut in_string, mut after_backslash) = (false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if after_backslash => after_backslash = false,
+            b'\\' => after_backslash = in_string,
+            b'"' => in_string = !in_string,
+            1..0x20 if in_string => {
+                out.push_str(text.get(copied..at).unwrap_or_default());
+                starts.push(out.len());
+                let _ = write!(out, "\\u{byte:04x}");
+                copied = at + 1;
+            }
+            _ => {}
+        }
+    }
+    out.push_str(text.get(copied..).unwrap_or_default());
+    (out, starts)
+}
+
+/// Parses the JSON text of a file. A key that stands twice is an error, as in YAML.
 pub(super) fn parse(text: &str) -> Result<(Value, Lines), Failure> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let fail = |error: serde_json::Error| (error.line() as u32, format!("not valid JSON: {error}"));
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let value = Strict.deserialize(&mut reader).map_err(fail)?;
-    reader.end().map_err(fail)?;
+    let strict = |text: &str| {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let value = Strict.deserialize(&mut reader)?;
+        reader.end().map(|()| value)
+    };
+    let value = read(text, strict).map_err(|wrong| {
+        let before = text.as_bytes().get(..wrong.at).unwrap_or(text.as_bytes());
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let column = before.len() - memchr::memrchr(b'\n', before).map_or(0, |end| end + 1);
+        let reason = wrong.reason();
+        (line as u32, format!("not valid JSON: {reason} at line {line} column {column}"))
+    })?;
     Ok((value, lines(text.as_bytes())))
 }
 
@@ -113,6 +191,8 @@ fn lines(text: &[u8]) -> Lines {
                 } else {
                     nodes.push(Node { line: key.take().unwrap_or(line), size: 1 });
                 }
+                let string = text.get(start..at).unwrap_or_default();
+                line += string.iter().filter(|byte| **byte == b'\n').count() as u32;
             }
             b',' | b':' => {}
             byte if byte.is_ascii_whitespace() => {}
@@ -156,6 +236,29 @@ mod tests {
             let (line, reason) = parse(text).unwrap_err();
             assert_eq!((line, reason.as_str()), expected);
         }
+    }
+
+    #[test]
+    fn control_characters_may_stand_in_strings() {
+        let text = "{\n\"a\": \"x\ny\t\u{1f}\\\"\r\",\n\"b\":\n1}";
+        let (value, lines) = parse(text).unwrap();
+        assert_eq!(value, serde_json::json!({"a": "x\ny\t\u{1f}\"\r", "b": 1}));
+        let seen: Vec<_> = lines.0.iter().map(|node| node.line).collect();
+        assert_eq!(seen, [1, 2, 4]);
+        for (text, expected) in [
+            ("{\"a\": \"\n\n\",\n 1}", (4, "key must be a string at line 4 column 2")),
+            ("\"\n\\\n\"", (3, "invalid escape at line 3 column 0")),
+            ("{\"a\": \"\n", (2, "EOF while parsing a string at line 2 column 0")),
+        ] {
+            let (line, reason) = parse(text).unwrap_err();
+            assert_eq!((line, reason), (expected.0, format!("not valid JSON: {}", expected.1)));
+        }
+        assert!(value_of("\"\0\"").is_err(), "NUL ends a text to cjson");
+        assert!(value_of("\n[\t1,\r2]\u{1}").is_err(), "outside of strings they are nothing");
+    }
+
+    fn value_of(text: &str) -> Result<Value, NoJson> {
+        super::value(text)
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod env;
 mod error;
 mod fields;
 pub mod history;
-mod json;
+pub(crate) mod json;
 pub mod plan;
 mod references;
 pub mod resource;

@@ -69,7 +69,9 @@ pub(super) fn targets(kind: Kind, value: &Value) -> Vec<(Kind, String)> {
     let certificate = upstream_of(kind, value)
         .and_then(|(upstream, _)| id(upstream.pointer("/tls/client_cert_id")))
         .map(|id| (Kind::Ssl, id));
-    named.chain(certificate).collect()
+    let plugins = value.get("plugins").and_then(Value::as_object).into_iter().flat_map(Map::values);
+    let protos = plugins.filter_map(|conf| Some((Kind::Proto, id(conf.get("proto_id"))?)));
+    named.chain(certificate).chain(protos).collect()
 }
 
 /// `failed to fetch upstream info by upstream id [77], response code: 404`.

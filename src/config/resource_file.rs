@@ -12,7 +12,7 @@ use super::document::{Document, Environment, join};
 use super::error::Problems;
 use super::resources::*;
 use super::schema::{self, Kind};
-use super::{references, semantics, values};
+use super::{references, resource, semantics, values};
 
 /// What a complete YAML file ends with.
 const END: &str = "#END";
@@ -106,7 +106,8 @@ impl ResourceFile {
         environment: Environment<'_>,
         checks: &Checks<'_>,
     ) -> Result<(Resources, Document), Problems> {
-        let document = Document::parse(file, text, environment)?;
+        let mut document = Document::parse(file, text, environment)?;
+        shape(&mut document.value, !file.ends_with(".json"), checks);
         let mut reader = Reader {
             document: &document,
             checks,
@@ -124,6 +125,29 @@ impl ResourceFile {
         let Reader { mut problems, resources, .. } = reader;
         problems.sort_by_line();
         problems.or((resources, document))
+    }
+}
+
+/// Gives resources the shape that they are checked and read in. Each node stays one node, so the
+/// document's lines stay what they are.
+fn shape(file: &mut Value, yaml: bool, checks: &Checks<'_>) {
+    let Value::Object(map) = file else { return };
+    for (key, list) in map {
+        let (Some(kind), Value::Array(list)) = (Kind::of_key(key), list) else { continue };
+        for value in list {
+            if yaml {
+                resource::fill_plugins(value);
+            }
+            resource::shape(kind_of(kind, value), value, checks);
+        }
+    }
+}
+
+/// A consumer's credential may stand beside it, as in APISIX's files.
+fn kind_of(kind: Kind, value: &Value) -> Kind {
+    match kind == Kind::Consumer && credential_owner(value).is_some() {
+        true => Kind::Credential,
+        false => kind,
     }
 }
 
@@ -196,8 +220,7 @@ impl<'a> Reader<'a> {
     /// Checks one resource and takes it in. Pointers are made only where something is wrong.
     fn resource(&mut self, kind: Kind, value: &'a Value, index: usize, line: u32) {
         let at = || format!("/{}/{index}", kind.plural());
-        // A consumer's credential may stand beside it, as in APISIX's files.
-        if kind == Kind::Consumer && credential_owner(value).is_some() {
+        if kind_of(kind, value) == Kind::Credential {
             if self.valid(Kind::Credential, value, &at) {
                 self.plugins(Kind::Credential, value, &at);
             }

@@ -40,7 +40,12 @@ pub fn upstream(value: &Value) -> Vec<Violation> {
                 too_heavy(weight, format!("/nodes/{index}/weight"), &mut found);
             }
             let host = node.get("host").and_then(Value::as_str).unwrap_or_default();
-            if !matches!(split_address(host), Ok((_, None))) {
+            // The port may stand with the host where it has no field of its own.
+            let fits = match split_address(host) {
+                Ok((_, port)) => port.is_none() || node.get("port").is_none(),
+                Err(_) => false,
+            };
+            if !fits {
                 let reason = format!("expected a host without a port, got {host}");
                 found.push((format!("/nodes/{index}/host"), reason));
             }
@@ -64,25 +69,25 @@ fn too_heavy(weight: &Value, at: String, found: &mut Vec<Violation>) {
 
 /// What `chash` may hash on.
 fn hash_key(hash_on: &str, key: Option<&str>) -> Option<Violation> {
-    static VARIABLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        let names = "uri|server_name|server_addr|request_uri|remote_port|remote_addr|\
-                     query_string|host|hostname|mqtt_client_id";
-        Regex::new(&format!("^(({names})|arg_[0-9a-zA-Z_-]+)$")).ok()
-    });
+    static VARIABLE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(HASH_VARIABLE).ok());
     let Some(key) = key else {
         return (hash_on != "consumer").then(|| ("/key".into(), "missing key".into()));
     };
-    let fits = match hash_on {
-        "vars" => VARIABLE.as_ref().is_none_or(|pattern| pattern.is_match(key)),
+    let (fits, pattern) = match hash_on {
+        "vars" => (VARIABLE.as_ref().is_none_or(|it| it.is_match(key)), HASH_VARIABLE),
         "header" | "cookie" => {
             let name = key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-            name && !key.is_empty()
+            (name && !key.is_empty(), HASH_NAME)
         }
-        _ => true,
+        _ => return None,
     };
-    let reason = || format!("{key:?} is nothing that hash_on {hash_on} can hash on");
-    (!fits).then(|| ("/key".into(), reason()))
+    (!fits).then(|| ("/key".into(), schema::no_match(pattern, key)))
 }
+
+/// The patterns of `key` with `hash_on: vars`, and with `header` and `cookie`.
+const HASH_VARIABLE: &str = "^((uri|server_name|server_addr|request_uri|remote_port|remote_addr|\
+                             query_string|host|hostname|mqtt_client_id)|arg_[0-9a-zA-z_-]+)$";
+const HASH_NAME: &str = "^[a-zA-Z0-9-_]+$";
 
 fn ssl(value: &Value) -> Vec<Violation> {
     let count = |key: &str| value.get(key).and_then(Value::as_array).map_or(0, Vec::len);

@@ -97,13 +97,15 @@ impl Stored<'_> {
         Resource::consumer(&value, &credentials)
     }
 
-    /// With secrets in plain text, and the id that APISIX leaves out of some kinds.
+    /// With secrets in plain text, the id that APISIX leaves out of some kinds, and empty tables as
+    /// their schemas want them.
     fn plain(&self, key: &Key, value: &Value) -> Value {
         let mut value = value.clone();
         self.encryption.decrypt(key.kind, &mut value);
         if let (Kind::PluginMetadata | Kind::Secret, Value::Object(map)) = (key.kind, &mut value) {
             map.entry("id").or_insert_with(|| Value::from(&*key.id));
         }
+        resource::shape(key.kind, &mut value, self.checks);
         value
     }
 }

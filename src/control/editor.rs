@@ -193,6 +193,13 @@ impl Editor {
         value
     }
 
+    /// A stored resource with its secrets in plain text, but for private keys.
+    pub fn shown(&self, kind: Kind, stored: &Value) -> Value {
+        let mut value = stored.clone();
+        self.shared.encryption.decrypt_fields(kind, &mut value);
+        value
+    }
+
     /// The kind of the store: `embedded`, `file`…
     pub fn store(&self) -> &'static str {
         self.shared.kind

@@ -165,13 +165,14 @@ fn upstream(world: &World<'_>, connection: &Connection, route: &StreamRoute) -> 
     let service = || {
         let Id(id) = route.service_id.as_ref()?;
         let service = resources.services.get(id)?;
-        match (&service.upstream, &service.upstream_id) {
-            (Some(raw), _) => Some(described(at("services", id), raw)),
-            (None, Some(id)) => by_id(id),
+        match (&service.upstream_id, &service.upstream) {
+            (Some(id), _) => by_id(id),
+            (None, Some(raw)) => Some(described(at("services", id), raw)),
             (None, None) => None,
         }
     };
-    own.or_else(|| route.upstream_id.as_ref().and_then(by_id)).or_else(service).unwrap_or_default()
+    let named = route.upstream_id.as_ref().and_then(by_id);
+    named.or(own).or_else(service).unwrap_or_default()
 }
 
 /// The node that would be picked, where that can be told: by the balancers' own code, over nodes of

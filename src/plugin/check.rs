@@ -35,21 +35,31 @@ impl PluginCheck for Registry {
     fn sentence(&self, name: &str, conf: &Value, scope: PluginScope) -> Option<String> {
         let violations = self.check(name, conf, scope).err()?;
         // The schema's own sentence has the words that APISIX nests.
-        let told = self.get(name).and_then(|kind| {
-            let schemas = kind.schemas();
-            let schema = match scope {
-                PluginScope::Consumer if kind.scope() == Scope::Auth => schemas.compiled_consumer(),
-                PluginScope::Metadata => schemas.compiled_metadata(),
-                _ => Some(schemas.compiled_conf()),
-            };
-            schema?.ok()?.sentence(conf)
-        });
+        let told = self.schema(name, scope).and_then(|schema| schema.sentence(conf));
         let first = || violations.first().map(|(at, reason)| resource::sentence(at, reason));
         told.or_else(first)
+    }
+
+    fn shape(&self, name: &str, conf: &mut Value, scope: PluginScope) {
+        if let Some(schema) = self.schema(name, scope) {
+            schema.shape(conf);
+        }
     }
 }
 
 impl Registry {
+    /// The schema of a plugin's configuration where it stands.
+    pub(crate) fn schema(&self, name: &str, scope: PluginScope) -> Option<&'static Schema> {
+        let kind = self.get(name)?;
+        let schemas = kind.schemas();
+        let schema = match scope {
+            PluginScope::Consumer if kind.scope() == Scope::Auth => schemas.compiled_consumer(),
+            PluginScope::Metadata => schemas.compiled_metadata(),
+            _ => Some(schemas.compiled_conf()),
+        };
+        schema?.ok()
+    }
+
     /// The fields of each plugin that are stored encrypted.
     pub fn encrypted_fields(&self) -> EncryptedFields {
         let registry = self.clone();

@@ -128,7 +128,16 @@ impl TlsCompiler {
 
     /// Compiles an ssl object; [`None`] for one that is shown to nodes only, or is turned off.
     pub fn server(&self, id: &Arc<str>, ssl: &Ssl) -> Result<Option<Arc<TlsPolicy>>, ConfigError> {
-        let pairs = self.pairs(ssl)?;
+        let pairs = match self.pairs(ssl) {
+            // As in APISIX, a variable that is not there yet is no reason to refuse it, but nobody
+            // can be shown a certificate.
+            Err(error) if pem::is_not_there(&error.reason) => {
+                let detail = format_args!("ssl [{id}]: {}: {}", error.path, error.reason);
+                error_log::warn("config", "handshakes are refused", detail);
+                Vec::new()
+            }
+            pairs => pairs?,
+        };
         for certificate in pairs.iter().flat_map(|pair| pair.cert.first()) {
             if let Some(reason) = out_of_date(certificate) {
                 let detail = format_args!("the certificate of ssl [{id}] {reason}");
@@ -138,7 +147,15 @@ impl TlsCompiler {
         if ssl.kind == SslType::Client {
             return Ok(None);
         }
-        let versions = versions(id, ssl)?;
+        let (versions, pairs) = match versions(id, ssl) {
+            // A handshake needs a version; without a certificate it fails whatever it is.
+            versions if versions.is_empty() => {
+                let detail = format_args!("ssl [{id}] names no version that is served here");
+                error_log::warn("config", "handshakes are refused", detail);
+                (vec![&TLS13, &TLS12], Vec::new())
+            }
+            versions => (versions, pairs),
+        };
         let (policy, client) = match &ssl.client {
             None => (0, None),
             Some(client) => {
@@ -313,10 +330,10 @@ impl TlsCompiler {
 }
 
 /// The versions that an ssl object allows and that are spoken here.
-fn versions(id: &str, ssl: &Ssl) -> Result<Vec<&'static SupportedProtocolVersion>, ConfigError> {
+fn versions(id: &str, ssl: &Ssl) -> Vec<&'static SupportedProtocolVersion> {
     let named = ssl.ssl_protocols.as_deref().unwrap_or_default();
     if named.is_empty() {
-        return Ok(vec![&TLS13, &TLS12]);
+        return vec![&TLS13, &TLS12];
     }
     let mut versions = Vec::new();
     for name in named {
@@ -329,11 +346,7 @@ fn versions(id: &str, ssl: &Ssl) -> Result<Vec<&'static SupportedProtocolVersion
             }
         }
     }
-    if versions.is_empty() {
-        let reason = "only TLSv1.2 and TLSv1.3 are served: name one of them";
-        return Err(ConfigError::at("ssl_protocols", reason));
-    }
-    Ok(versions)
+    versions
 }
 
 /// The number of a policy for clients' certificates, of its content.

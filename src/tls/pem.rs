@@ -6,15 +6,23 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 /// Variables of the environment by their names.
 pub(super) type Environment = fn(&str) -> Option<String>;
 
+/// What is told of a variable that is not there, before its name.
+const NOT_THERE: &str = "can't find environment variable";
+
 /// A text of a resource, with `$env://NAME` (APISIX) put in place.
 pub(super) fn resolve(text: &str, environment: Environment) -> Result<String, String> {
     if let Some(name) = text.strip_prefix("$env://").or_else(|| text.strip_prefix("$ENV://")) {
-        return environment(name).ok_or_else(|| format!("can't find environment variable {name}"));
+        return environment(name).ok_or_else(|| format!("{NOT_THERE} {name}"));
     }
     if text.starts_with("$secret://") {
         return Err("references to secret managers are not served by this version".into());
     }
     Ok(text.to_owned())
+}
+
+/// Whether [`resolve`] failed for a variable that is not there.
+pub(super) fn is_not_there(reason: &str) -> bool {
+    reason.contains(NOT_THERE)
 }
 
 /// The certificates of a PEM text, at least one.

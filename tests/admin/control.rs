@@ -31,6 +31,15 @@ fn what_is_configured() {
         assert_eq!(found["key"], format!("/apisix/{many}/{id}"));
         assert_eq!(found["value"]["id"], id);
         assert_eq!(found["has_domain"], many == "routes");
+        if many != "services" {
+            let upstream =
+                if many == "routes" { &found["value"]["upstream"] } else { &found["value"] };
+            assert_eq!(
+                (&upstream["pass_host"], &upstream["hash_on"]),
+                (&json!("pass"), &json!("vars"))
+            );
+            assert!(upstream["nodes"][0]["port"].is_u64() && upstream["nodes"][0]["weight"] == 1);
+        }
         assert!(found["modifiedIndex"].as_u64().is_some());
         let (status, told) = ask(&gateway, &format!("/v1/{one}/none"));
         assert_eq!((status, told), (404, json!({"error_msg": format!("{one}[none] not found")})));
@@ -44,7 +53,14 @@ fn what_is_configured() {
     assert_eq!(schema["main"]["route"]["type"], "object");
     assert_eq!(schema["plugins"]["key-auth"]["priority"], 2500);
     assert!(schema["stream_plugins"].is_object());
-    assert_eq!(ask(&gateway, "/v1/healthcheck"), (200, json!([])));
+    let plugins = json!({"limit-count": {"count": 1, "time_window": 60}});
+    admin.put("/services", json!({"id": 5, "plugins": plugins}));
+    let (_, found) = ask(&gateway, "/v1/service/5");
+    let limit = &found["value"]["plugins"]["limit-count"];
+    assert_eq!((&found["value"]["id"], &limit["_meta"]), (&json!("5"), &json!({})));
+    assert_eq!((&limit["policy"], &limit["rejected_code"]), (&json!("local"), &json!(503)));
+    assert_eq!(ask(&gateway, "/v1/healthcheck"), (200, json!({})));
+    assert_eq!(ask(&gateway, "/v1/plugins/reload").0, 404, "PUT only");
     assert_eq!(ask(&gateway, "/v1/nothing").0, 404);
     assert_eq!(ask(&gateway, "/apisix/admin/routes").0, 404, "the Admin API is elsewhere");
     drop(admin);

@@ -23,6 +23,14 @@ fn bodies_that_cannot_be_read() {
         assert_eq!((told.status, told.error()), (400, &*format!("invalid request body: {reason}")));
         assert_eq!(told.body["req_body"], body);
     }
+    // As in lua-cjson, line breaks and the like may stand in strings as they are.
+    let content = "syntax = 'proto3';\n\tmessage M {\r\n}";
+    let body = format!("{{\n\"content\": \"{content}\"}}");
+    let told = admin.raw("PUT", "/protos/1", body.as_bytes(), "");
+    assert_eq!((told.status, &told.body["value"]["content"]), (201, &json!(content)));
+    let told = admin.raw("PUT", "/protos/1", b"{\"content\": \"a\n\" 1}", "");
+    let why = "Expected comma or object end but found invalid token at character 18";
+    assert_eq!(told.error(), format!("invalid request body: {why}"));
     let told = admin.raw("PUT", "/routes/1", b"{\"uri\": \"\xff\xfe\"}", "");
     assert_eq!(told.error(), "invalid request body: it is not UTF-8 at character 10");
     for deep in ["[".repeat(1_000_000), "{\"a\":".repeat(200_000)] {
@@ -48,6 +56,31 @@ fn bodies_that_cannot_be_read() {
     assert_eq!(told.status, 413);
     let mut admin = Admin::of(&gateway);
     assert_eq!(admin.get("/routes/1").status, 404, "nothing was written");
+}
+
+/// Lua has one kind of table, so an empty one is an object and a list.
+#[test]
+fn empty_tables() {
+    let (_gateway, mut admin) = start();
+    let mut value = route("/a");
+    value["labels"] = json!([]);
+    value["methods"] = json!({});
+    value["plugins"] = json!({"key-auth": []});
+    let told = admin.put("/routes/1", value);
+    assert_eq!(told.body["value"]["plugins"], json!({"key-auth": {}}));
+    let value = json!({"username": "jack", "plugins": []});
+    assert_eq!(admin.put("/consumers", value).body["value"]["plugins"], json!({}));
+    let patched = admin.ask("PATCH", "/routes/1", json!({"labels": []}));
+    assert_eq!((patched.status, &patched.body["value"]["labels"]), (200, &json!({})));
+    let why = "invalid configuration: property \"client\" validation failed: property \"ca\" is \
+               required";
+    let ssl = json!({"cert": "$env://A", "key": "$env://A", "sni": "a", "client": []});
+    assert_eq!(admin.refused("PUT", "/ssls/1", ssl), why);
+    let ssl = json!({"cert": "$env://A", "key": "$env://A", "certs": [], "keys": {}});
+    let why = "invalid configuration: then clause did not match";
+    assert_eq!(admin.refused("PUT", "/ssls/1", ssl), why);
+    let why = admin.refused("PUT", "/routes/2", json!([]));
+    assert!(why.starts_with("invalid configuration: allOf 1 failed"), "{why}");
 }
 
 /// A connection that is closed while its client still sends takes the answer along.
@@ -123,7 +156,7 @@ fn schema_errors_are_apisix_sentences() {
              matches none",
         ),
         (
-            json!({"plugins": []}),
+            json!({"plugins": [1]}),
             "property \"plugins\" validation failed: wrong type: expected object, got table",
         ),
         (json!({"id": "a b"}), "wrong route id"),

@@ -195,3 +195,36 @@ fn private_keys_are_never_shown() {
     let file = std::fs::read(gateway.folder().join("data/ringgate.redb")).unwrap();
     assert!(!String::from_utf8_lossy(&file).contains("PRIVATE KEY"), "in plain text on the disk");
 }
+
+/// Those of nodes are told as they are stored, and can be sent back so.
+#[test]
+fn private_keys_of_nodes_are_shown_encrypted() {
+    let (gateway, mut admin) = start();
+    let pair = rcgen::generate_simple_self_signed(vec!["a.test".to_owned()]).unwrap();
+    let (cert, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
+    let mut upstream = nodes();
+    upstream["scheme"] = json!("https");
+    upstream["tls"] = json!({"client_cert": cert, "client_key": key});
+    for (path, at, value) in [
+        ("/upstreams/1", "/tls", upstream.clone()),
+        ("/services/1", "/upstream/tls", json!({"upstream": upstream})),
+        ("/routes/1", "/upstream/tls", json!({"uri": "/", "upstream": upstream})),
+    ] {
+        let stored = |told: &Value| told["value"].pointer(at).unwrap()["client_key"].clone();
+        let put = stored(&admin.put(path, value).body);
+        assert!(!put.as_str().unwrap().contains("PRIVATE"), "{path} {put}");
+        let got = admin.get(path).body;
+        assert_eq!(
+            (&stored(&got), &got["value"].pointer(at).unwrap()["client_cert"]),
+            (&put, &json!(cert))
+        );
+        assert_eq!(stored(&admin.put(path, admin_value(&got["value"])).body), put);
+        let patched = admin.ask("PATCH", path, json!({"labels": {"a": "b"}}));
+        assert_eq!((patched.status, stored(&patched.body)), (200, put));
+    }
+    upstream["tls"]["client_key"] = json!("A".repeat(128));
+    let why = admin.refused("PUT", "/upstreams/2", upstream);
+    assert_eq!(why, "failed to decrypt previous encrypted key");
+    let file = std::fs::read(gateway.folder().join("data/ringgate.redb")).unwrap();
+    assert!(!String::from_utf8_lossy(&file).contains("PRIVATE KEY"), "in plain text on the disk");
+}

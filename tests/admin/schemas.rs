@@ -34,6 +34,10 @@ fn plugins_and_schemas() {
     assert_eq!(why, "unsupported subsystem: x");
     let told = admin.ask("PUT", "/plugins/reload", Value::Null);
     assert_eq!((told.status, told.text.as_str()), (200, "done"));
+    let told = admin.get("/plugins/reload");
+    let why = "please use PUT method to reload the plugins, GET method is not allowed.";
+    assert_eq!((told.status, told.error()), (405, why));
+    assert_eq!(admin.ask("HEAD", "", Value::Null).status, 200);
 
     for name in ["route", "routes", "service", "upstream", "consumer", "ssl", "stream_route"] {
         let told = admin.get(&format!("/schema/{name}"));
@@ -63,10 +67,10 @@ fn checks_without_a_write() {
     assert_eq!(admin.ask("POST", "/configs/validate", good).status, 200);
     let bad = json!({
         "routes": [
-            with("1"), with("1"), {"id": "3", "uri": 5}, {"uri": "/a"},
+            with("1"), with("1"), {"id": "3", "uri": 5}, {"uri": "/a", "upstream": nodes()},
             {"id": "5", "uri": "/a", "upstream_id": "none"},
         ],
-        "consumers": [{"username": "jack", "plugins": {"x": {}}}],
+        "consumers": [{"username": "jack", "plugins": {"x": {}}}, {"username": "jack"}],
     });
     let told = admin.ask("POST", "/configs/validate", bad);
     assert_eq!((told.status, told.error()), (400, "Configuration validation failed"));
@@ -79,10 +83,15 @@ fn checks_without_a_write() {
         })
     };
     assert!(has("routes", 1, "found duplicate id 1 in routes"), "{}", told.text);
-    assert!(has("routes", 2, "invalid routes at index 2, err: invalid configuration: property"));
-    assert!(has("routes", 3, "missing id"));
+    assert!(has("routes", 2, "invalid configuration: property"));
     assert!(has("routes", 4, "failed to fetch upstream info by upstream id [none]"));
     assert!(has("consumers", 0, "unknown plugin [x]"));
+    assert!(has("consumers", 1, "found duplicate username jack in consumers"));
+    assert!(errors.iter().any(|error| error["index"] == 1 && error["resource_id"] == "jack"));
+    let yaml = "consumers:\n- username: jack\n  plugins:\n    cors:\n";
+    let field = "Content-Type: application/yaml\r\n";
+    let told = admin.raw("POST", "/configs/validate", yaml.as_bytes(), field);
+    assert_eq!((told.status, told.text.as_str()), (200, "{}"), "YAML's null is an empty table");
     assert_eq!(errors.len(), 5);
     assert_eq!(admin.get("/routes").body["total"], 0, "nothing was written");
 }

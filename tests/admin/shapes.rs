@@ -101,8 +101,9 @@ fn ids() {
     let inside = admin.ask("PUT", "/routes", with(json!("r1")));
     assert_eq!((inside.status, &inside.body["key"]), (201, &json!("/apisix/routes/r1")));
     let number = admin.ask("PUT", "/routes", with(json!(7)));
-    assert_eq!((number.status, &number.body["value"]["id"]), (201, &json!("7")));
-    assert_eq!(admin.ask("PUT", "/routes/7", with(json!(7))).status, 200);
+    assert_eq!((number.status, &number.body["value"]["id"]), (201, &json!(7)));
+    let again = admin.ask("PUT", "/routes/7", with(json!(7)));
+    assert_eq!((again.status, &again.body["value"]["id"]), (200, &json!("7")), "the path's");
 
     assert_eq!(admin.refused("PUT", "/routes", route("/x")), "missing route id");
     assert_eq!(admin.refused("PUT", "/routes/1", with(json!("2"))), "wrong route id");
@@ -118,8 +119,16 @@ fn ids() {
         assert_eq!(admin.get(&format!("/routes/{id}")).status, 404);
     }
     assert_eq!(admin.refused("PUT", "/routes", with(json!(""))), bad);
-    // A number is taken for its text, as in a path.
-    assert_eq!(admin.put("/routes", with(json!(0))).body["value"]["id"], "0");
+    for kind in ["routes", "services", "upstreams"] {
+        for id in [json!(-100), json!(0), json!(1.5)] {
+            assert_eq!(
+                admin.refused("PUT", &format!("/{kind}"), json!({ "id": id })),
+                bad,
+                "{kind}"
+            );
+        }
+    }
+    assert_eq!(admin.put("/routes", with(json!(1.0))).body["key"], "/apisix/routes/1");
     assert_eq!(admin.refused("PUT", "/routes", with(json!({"a": 1}))), bad);
     assert_eq!(admin.refused("PUT", "/routes", with(json!([1]))), bad);
     assert_eq!(admin.refused("PUT", "/routes/1", with(json!([1]))), bad);
@@ -140,8 +149,11 @@ fn times_are_the_servers() {
     assert_eq!(admin.refused("PUT", "/routes/1", sent.clone()), forbidden);
     assert_eq!(admin.refused("POST", "/routes", sent.clone()), forbidden);
     sent["update_time"] = json!(1);
-    let both = "the property is forbidden:  create_time update_time";
-    assert_eq!(admin.refused("PUT", "/routes/1", sent), both);
+    assert_eq!(admin.refused("PUT", "/routes/1", sent), forbidden, "the first");
+    for (inside, name) in [("upstream", "create_time"), ("plugins", "update_time")] {
+        let why = format!("the property is forbidden:  {inside}.{name}");
+        assert_eq!(admin.refused("PUT", "/services/1", json!({inside: {name: 1}})), why);
+    }
     admin.put("/routes/1", route("/a"));
     let patched = admin.ask("PATCH", "/routes/1", json!({"create_time": 5, "update_time": 6}));
     let value = &patched.body["value"];

@@ -97,7 +97,7 @@ impl Default for Source {
 pub struct DataEncryption {
     /// Whether they are encrypted.
     pub enable_encrypt_fields: bool,
-    /// Keys of 16 characters: the first encrypts, all decrypt. Empty: APISIX's default key.
+    /// Keys of 16 or 32 characters: the first encrypts, all decrypt. Empty: APISIX's default key.
     pub keyring: Vec<String>,
 }
 
@@ -273,8 +273,8 @@ fn resolver(text: &str) -> Result<SocketAddr, String> {
 
 fn encryption_key(text: &str) -> Result<String, String> {
     match text.len() {
-        16 => Ok(text.to_string()),
-        length => Err(format!("a key has 16 characters, this one {length}")),
+        16 | 32 => Ok(text.to_string()),
+        length => Err(format!("a key has 16 or 32 characters, this one {length}")),
     }
 }
 

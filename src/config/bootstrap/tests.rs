@@ -147,7 +147,7 @@ plugins: prometheus
             "r.yaml:8: admin.allow[0]: expected an address or a network such as 10.0.0.0/8, got \
              10.0.0.0/99",
             "r.yaml:9: control: expected a mapping, got a number",
-            "r.yaml:10: data_encryption.keyring[0]: a key has 16 characters, this one 5",
+            "r.yaml:10: data_encryption.keyring[0]: a key has 16 or 32 characters, this one 5",
             "r.yaml:12: timeouts.idle: expected a duration such as 500ms, 10s, 2m or 1h",
             "r.yaml:13: timeouts.hander: unknown key, did you mean `header`?",
             "r.yaml:14: timeouts.send: must be longer than 0",

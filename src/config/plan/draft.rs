@@ -84,12 +84,15 @@ impl<'c> Draft<'c> {
             self.upstream(id.clone(), raw.map(|raw| &**raw), (Kind::Upstream, id));
         }
         for id in &touched.services {
-            let raw = self.known.resources.services.get(id).and_then(|raw| raw.upstream.as_ref());
-            self.upstream(inside("service", id), raw, (Kind::Service, id));
+            let raw = self.known.resources.services.get(id);
+            let inner = raw.filter(|raw| raw.upstream_id.is_none());
+            let inner = inner.and_then(|raw| raw.upstream.as_ref());
+            self.upstream(inside("service", id), inner, (Kind::Service, id));
         }
         for id in &touched.routes {
             let raw = self.known.resources.routes.get(id).filter(|raw| raw.status == 1);
-            let inner = raw.and_then(|raw| raw.upstream.as_ref());
+            let inner = raw.filter(|raw| raw.upstream_id.is_none());
+            let inner = inner.and_then(|raw| raw.upstream.as_ref());
             self.upstream(inside("route", id), inner, (Kind::Route, id));
             let compiled = raw.and_then(|raw| match self.route(id, raw) {
                 Ok(compiled) => Some(compiled),
@@ -219,23 +222,24 @@ impl<'c> Draft<'c> {
         Ok(Compiled { spec: Arc::new(spec), route: Arc::new(route) })
     }
 
-    /// A route's own upstream, or the one it names, or its service's.
+    /// The upstream that a route names, or its own one, or its service's in the same order. What
+    /// is named comes before what stands inside, as in APISIX.
     fn upstream_of(
         &self,
         id: &Arc<str>,
         raw: &resources::Route,
         service: Option<&resources::Service>,
     ) -> Option<Arc<Upstream>> {
-        if raw.upstream.is_some() {
-            return self.find_upstream(&inside("route", id));
-        }
         if let Some(id) = &raw.upstream_id {
             return self.find_upstream(&id.0);
         }
+        if raw.upstream.is_some() {
+            return self.find_upstream(&inside("route", id));
+        }
         let service = service?;
-        match (&service.upstream, &service.upstream_id) {
-            (Some(_), _) => self.find_upstream(&inside("service", &raw.service_id.as_ref()?.0)),
-            (None, Some(id)) => self.find_upstream(&id.0),
+        match (&service.upstream_id, &service.upstream) {
+            (Some(id), _) => self.find_upstream(&id.0),
+            (None, Some(_)) => self.find_upstream(&inside("service", &raw.service_id.as_ref()?.0)),
             (None, None) => None,
         }
     }

@@ -217,3 +217,39 @@ fn a_changed_file_keeps_what_it_did_not_touch() {
     assert!(Arc::ptr_eq(old.upstreams.get("u").unwrap(), new.upstreams.get("u").unwrap()));
     assert!(!Arc::ptr_eq(old.routes.get("2").unwrap(), new.routes.get("2").unwrap()));
 }
+
+/// YAML's null is an empty table to APISIX, JSON's is not.
+#[test]
+fn plugins_without_a_configuration() {
+    let text = "consumers:\n- username: jack\n  plugins:\n    key-auth:\n  credentials:\n  \
+                - id: c\n    plugins:\n      key-auth: ~\n\
+                - id: jack/credentials/d\n  plugins: { key-auth: null }\n#END\n";
+    let resources = parse("a.yaml", text).unwrap();
+    let jack = resources.consumers.get("jack").unwrap();
+    assert_eq!(jack.plugins["key-auth"], serde_json::json!({}));
+    assert_eq!(jack.credentials.len(), 2);
+    for credential in &jack.credentials {
+        assert_eq!(credential.plugins["key-auth"], serde_json::json!({}));
+    }
+    let json = r#"{"consumers": [{"username": "jack", "plugins": {"key-auth": null}}]}"#;
+    assert_eq!(
+        parse("a.json", json).unwrap().consumers.get("jack").unwrap().plugins["key-auth"],
+        Value::Null,
+        "which the plugin's own check refuses"
+    );
+}
+
+#[test]
+fn empty_tables_are_what_they_should_be() {
+    let text = "routes:\n- uri: /a\n  methods: {}\n  labels: []\n  plugins: []\n  \
+                upstream: { nodes: [], labels: [] }\n#END\n";
+    let resources = parse("a.yaml", text).unwrap();
+    let route = resources.routes.get("arr_1").unwrap();
+    assert_eq!(route.methods.as_deref(), Some(&[][..]));
+    assert!(route.labels.as_ref().unwrap().is_empty() && route.plugins.is_empty());
+    let wrong = parse("a.yaml", "ssls:\n- { sni: a, client: [] }\n#END\n").unwrap_err();
+    assert!(
+        wrong.contains(&"a.yaml:2: ssls[0].client: property \"ca\" is required".to_owned()),
+        "{wrong:?}"
+    );
+}

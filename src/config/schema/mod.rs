@@ -6,11 +6,13 @@
 //! compiles it by [`Schema::compile_plugin`].
 
 mod consumer;
+mod defaults;
 mod health;
 mod parts;
 mod plugins;
 mod route;
 mod secret;
+mod shape;
 mod ssl;
 mod stream;
 mod text;
@@ -20,6 +22,8 @@ use std::sync::LazyLock;
 
 use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};
+
+pub(super) use text::no_match;
 
 /// What is wrong with a value: the JSON pointer and the reason.
 pub type Violation = (String, String);
@@ -139,6 +143,16 @@ impl Schema {
     /// The schema itself, as the Admin API serves it.
     pub fn value(&self) -> &Value {
         &self.value
+    }
+
+    /// Gives the empty tables of a value the shape that the schema asks for.
+    pub fn shape(&self, value: &mut Value) {
+        shape::shape(&self.value, value);
+    }
+
+    /// Puts in what the schema says is there where nothing is.
+    pub fn fill(&self, value: &mut Value) {
+        defaults::fill(&self.value, value);
     }
 
     /// The quick answer.

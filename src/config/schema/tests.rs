@@ -171,8 +171,7 @@ fn words() {
                 ": value should match only one schema, but matches none: \
                  [\"sni\",\"key\",\"cert\"] or [\"snis\",\"key\",\"cert\"]",
             ],
-            "property \"cert\" validation failed: value should match only one schema, but matches \
-             none",
+            "property \"cert\" validation failed: string too short, expected at least 128, got 5",
         ),
         (
             (Kind::Ssl, json!({"cert": "$env://A", "key": "$secret://v/1/k"})),

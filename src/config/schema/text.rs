@@ -109,7 +109,7 @@ pub(super) fn leaf(error: &ValidationError<'_>, schema: &Value) -> String {
         }
         Kind::Pattern { pattern } => {
             let text = instance.as_str().unwrap_or_default();
-            format!("failed to match pattern {} with {}", q(pattern), q(text))
+            no_match(pattern, text)
         }
         Kind::Format { format } => {
             let text = instance.as_str().unwrap_or_default();
@@ -132,6 +132,11 @@ pub(super) fn leaf(error: &ValidationError<'_>, schema: &Value) -> String {
         Kind::FalseSchema => "expect false always".into(),
         _ => error.to_string(),
     }
+}
+
+/// A text that a pattern does not fit.
+pub(crate) fn no_match(pattern: &str, text: &str) -> String {
+    format!("failed to match pattern {} with {}", q(pattern), q(text))
 }
 
 /// The value of the keyword that failed.
@@ -268,8 +273,18 @@ pub(super) fn sentence(error: &ValidationError<'_>, schema: &Value) -> String {
             _ => {}
         }
     }
-    sentence.push_str(&leaf(error, schema));
+    let text = beside_reference(error, schema).unwrap_or_else(|| leaf(error, schema));
+    sentence.push_str(&text);
     sentence
+}
+
+/// What is wrong with a text where a reference to one may stand too, which APISIX's schemas do not
+/// say.
+fn beside_reference(error: &ValidationError<'_>, schema: &Value) -> Option<String> {
+    let ValidationErrorKind::OneOfNotValid { context } = error.kind() else { return None };
+    let title = raw(error, schema)?.as_array()?.last()?.get("title")?.as_str()?;
+    let text = context.first()?.first().filter(|_| title.starts_with("a reference"))?;
+    Some(leaf(text, schema))
 }
 
 /// Where in APISIX's order of checks an error comes, keyword by keyword.

@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 
 use super::api::{described, kinds};
 use super::guard::{self, Peer, canonical};
-use super::{AdminState, BODY_MAX, answer, not_found, wrong_method};
+use super::{AdminState, BODY_MAX, answer, not_found};
 use crate::config::entries::{Entry, Key};
-use crate::config::schema::Kind;
+use crate::config::schema::{self, Kind};
+use crate::config::{PluginScope, split_address};
 use crate::control::health::{EndpointHealth, UpstreamHealth};
 use crate::plugin::{PluginKind, Scope};
 use crate::upstream::health::CheckType;
@@ -27,7 +28,7 @@ pub fn control_router(state: Arc<AdminState>) -> Router {
     Router::new()
         .route("/v1/healthcheck", get(healthchecks))
         .route("/v1/healthcheck/{kind}/{id}", get(healthcheck))
-        .route("/v1/schema", get(schema))
+        .route("/v1/schema", get(schemas))
         .route("/v1/routes", get(async |state: Gateway| list(&state, Kind::Route)))
         .route("/v1/services", get(async |state: Gateway| list(&state, Kind::Service)))
         .route("/v1/upstreams", get(async |state: Gateway| list(&state, Kind::Upstream)))
@@ -39,7 +40,8 @@ pub fn control_router(state: Arc<AdminState>) -> Router {
         .route("/v1/plugins/reload", put(async || "done"))
         .route("/v1/gc", post(async || StatusCode::OK))
         .fallback(not_found)
-        .method_not_allowed_fallback(wrong_method)
+        // As in APISIX, where a path is there with its method only.
+        .method_not_allowed_fallback(not_found)
         .layer(middleware::from_fn(guard::limit_time))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn_with_state(Arc::clone(&state), require_near))
@@ -61,13 +63,55 @@ async fn require_near(
 }
 
 /// A resource as APISIX dumps it.
-fn dumped(key: &Key, entry: &Entry) -> Value {
+fn dumped(state: &AdminState, key: &Key, entry: &Entry) -> Value {
     json!({
-        "key": format!("/apisix/{}", key.path()), "value": entry.value,
+        "key": format!("{}/{}", prefix(state), key.path()),
+        "value": normal(state, key.kind, &entry.value),
         "createdIndex": entry.created, "modifiedIndex": entry.modified,
         "orig_modifiedIndex": entry.modified, "update_count": 0, "clean_handlers": {},
         "has_domain": has_domain(&entry.value),
     })
+}
+
+/// What keys begin with: in APISIX those of files have none of etcd's prefix.
+fn prefix(state: &AdminState) -> &'static str {
+    if matches!(state.editor.store(), "file" | "api") { "" } else { "/apisix" }
+}
+
+/// A resource as APISIX holds it: with all defaults, nodes in array form, ids that are texts.
+fn normal(state: &AdminState, kind: Kind, value: &Value) -> Value {
+    let mut value = value.clone();
+    schema::schema(kind).fill(&mut value);
+    if let Some(id) = value.get_mut("id").filter(|id| id.is_number()) {
+        *id = id.to_string().into();
+    }
+    let plugins = value.get_mut("plugins").and_then(Value::as_object_mut);
+    for (name, conf) in plugins.into_iter().flatten() {
+        if let Some(schema) = state.api.plugins.schema(name, PluginScope::Http) {
+            schema.fill(conf);
+        }
+        if let Value::Object(conf) = conf {
+            conf.entry("_meta").or_insert_with(|| json!({}));
+        }
+    }
+    let upstream = match kind {
+        Kind::Upstream => Some(&mut value),
+        _ => value.get_mut("upstream"),
+    };
+    if let Some(nodes) = upstream.and_then(|upstream| upstream.get_mut("nodes"))
+        && let Value::Object(map) = nodes
+    {
+        let node = |(address, weight): (&String, &Value)| {
+            let (host, port) = split_address(address).unwrap_or((address, None));
+            let mut node = json!({"host": host, "weight": weight});
+            if let Some(port) = port {
+                node["port"] = port.into();
+            }
+            node
+        };
+        *nodes = map.iter().map(node).collect();
+    }
+    value
 }
 
 /// Whether a node of its upstream is a name.
@@ -78,9 +122,9 @@ fn has_domain(value: &Value) -> bool {
         !host.is_empty() && host.parse::<std::net::IpAddr>().is_err()
     };
     match upstream.get("nodes") {
-        Some(Value::Object(map)) => map.keys().any(|node| {
-            is_name(crate::config::split_address(node).map_or(node.as_str(), |(host, _)| host))
-        }),
+        Some(Value::Object(map)) => map
+            .keys()
+            .any(|node| is_name(split_address(node).map_or(node.as_str(), |(host, _)| host))),
         Some(Value::Array(list)) => {
             list.iter().filter_map(|node| node["host"].as_str()).any(is_name)
         }
@@ -90,7 +134,8 @@ fn has_domain(value: &Value) -> bool {
 
 fn list(state: &AdminState, kind: Kind) -> Response {
     let entries = state.editor.entries();
-    let dump = |(id, entry): (&Arc<str>, &Arc<Entry>)| dumped(&Key::new(kind, id.clone()), entry);
+    let dump =
+        |(id, entry): (&Arc<str>, &Arc<Entry>)| dumped(state, &Key::new(kind, id.clone()), entry);
     let all: Vec<Value> = entries.list(kind).map(dump).collect();
     axum::Json(all).into_response()
 }
@@ -98,7 +143,7 @@ fn list(state: &AdminState, kind: Kind) -> Response {
 fn one(state: &AdminState, kind: Kind, Path(id): Path<String>) -> Response {
     let entries = state.editor.entries();
     match entries.get(kind, &id) {
-        Some(entry) => axum::Json(dumped(&Key::new(kind, id), entry)).into_response(),
+        Some(entry) => axum::Json(dumped(state, &Key::new(kind, id), entry)).into_response(),
         None => missing(format!("{}[{id}] not found", kind.singular())),
     }
 }
@@ -120,7 +165,7 @@ async fn metadata(State(state): Gateway, Path(name): Path<String>) -> Response {
     }
 }
 
-async fn schema(State(state): Gateway) -> Response {
+async fn schemas(State(state): Gateway) -> Response {
     let of = |stream: bool| {
         let of = |kind: &&&dyn PluginKind| (kind.scope() == Scope::Stream) == stream;
         let kinds: Vec<_> = state.api.plugins.kinds().iter().filter(of).copied().collect();
@@ -140,16 +185,16 @@ fn source(upstream: &str) -> (&'static str, &str) {
     }
 }
 
-fn checked(health: &UpstreamHealth) -> Value {
+fn checked(state: &AdminState, health: &UpstreamHealth) -> Value {
     let (kind, id) = source(&health.upstream);
     let node = |node: &EndpointHealth| {
-        let state = node.health;
+        let is = node.health;
         json!({
             "ip": node.address.ip().to_string(), "port": node.address.port(),
-            "hostname": &*node.host, "status": state.status.name(),
+            "hostname": &*node.host, "status": is.status.name(),
             "counter": {
-                "success": state.success, "http_failure": state.http_failure,
-                "tcp_failure": state.tcp_failure, "timeout_failure": state.timeout,
+                "success": is.success, "http_failure": is.http_failure,
+                "tcp_failure": is.tcp_failure, "timeout_failure": is.timeout,
             },
         })
     };
@@ -160,14 +205,16 @@ fn checked(health: &UpstreamHealth) -> Value {
         CheckType::Grpc => "grpc",
     };
     json!({
-        "name": format!("/apisix/{kind}/{id}"), "type": speaks,
+        "name": format!("{}/{kind}/{id}", prefix(state)), "type": speaks,
         "nodes": health.endpoints.iter().map(node).collect::<Vec<_>>(),
     })
 }
 
 async fn healthchecks(State(state): Gateway) -> Response {
-    let all: Vec<Value> = state.inspect.health().iter().map(checked).collect();
-    axum::Json(all).into_response()
+    let health = state.inspect.health();
+    let all: Vec<Value> = health.iter().map(|health| checked(&state, health)).collect();
+    // Lua's empty table is written as an object.
+    axum::Json(if all.is_empty() { json!({}) } else { all.into() }).into_response()
 }
 
 async fn healthcheck(State(state): Gateway, Path((kind, id)): Path<(String, String)>) -> Response {
@@ -177,7 +224,7 @@ async fn healthcheck(State(state): Gateway, Path((kind, id)): Path<(String, Stri
     }
     let all = state.inspect.health();
     match all.iter().find(|health| source(&health.upstream) == (kind.as_str(), id.as_str())) {
-        Some(health) => axum::Json(checked(health)).into_response(),
+        Some(health) => axum::Json(checked(&state, health)).into_response(),
         None => missing(format!("{kind}[{id}] not found")),
     }
 }

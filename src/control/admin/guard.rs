@@ -120,7 +120,8 @@ fn too_many(peer: Peer, request: &Request, why: &str, wait: Duration) -> Respons
 
 /// The key as APISIX's clients send it: a header, an argument, or a cookie.
 fn given_key(headers: &HeaderMap, query: Option<&str>) -> Option<Vec<u8>> {
-    if let Some(value) = headers.get("x-api-key") {
+    // To nginx `X_API_KEY` is the same field.
+    if let Some(value) = headers.get("x-api-key").or_else(|| headers.get("x_api_key")) {
         return Some(value.as_bytes().to_vec());
     }
     let of_query = query.into_iter().flat_map(|query| query.split('&'));

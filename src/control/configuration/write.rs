@@ -119,19 +119,20 @@ impl Configuration {
             after.set(&key, value.clone().map(entry));
             replaced.push(Replaced { key, before, after: value, indexes: None });
         };
-        for (number, Change { key, value }) in changes.into_iter().enumerate() {
+        for (number, Change { key, mut value }) in changes.into_iter().enumerate() {
+            let is_put = value.is_some();
             let refuse = |reason: String| {
                 // Of a whole configuration: where it stands in its list. What goes stands in none.
                 let before = asked.iter().zip(&puts).take(number);
                 let index = before.filter(|(other, put)| **put && other.kind == key.kind).count();
-                Refused::Invalid(match whole && value.is_some() {
+                Refused::Invalid(match whole && is_put {
                     true => {
                         format!("invalid {} at index {index}, err: {reason}", key.kind.plural())
                     }
                     false => reason,
                 })
             };
-            let Some(plain) = &value else {
+            let Some(plain) = &mut value else {
                 if !after.contains(key.kind, &key.id) {
                     return Err(Refused::NotFound);
                 }
@@ -149,6 +150,9 @@ impl Configuration {
                 replace(key, None, &mut after);
                 continue;
             };
+            // Of who sends back what was answered.
+            self.encryption.decrypt_keys(key.kind, plain);
+            resource::shape(key.kind, plain, &checks);
             resource::check(&key, plain, &checks).map_err(refuse)?;
             match (key.kind, key.owner()) {
                 (Kind::Consumer, _) => _ = consumers.insert(key.id.clone()),
@@ -167,7 +171,7 @@ impl Configuration {
         for (key, value) in &written {
             // Gone again in the same write.
             let Some(value) = value.as_ref().filter(|_| after.at(key).is_some()) else { continue };
-            resource::check_references(key, value, &after).map_err(Refused::Invalid)?;
+            resource::check_write(key, value, &after).map_err(Refused::Invalid)?;
         }
         let stored = Stored { entries: &after, encryption: &self.encryption, checks: &checks };
         for username in consumers {
@@ -292,9 +296,18 @@ impl Configuration {
 /// Why something cannot be compiled, as APISIX's Admin API would put it.
 pub(super) fn told(error: &CompileError) -> String {
     // APISIX says these without its usual beginning.
-    let own = ["duplicate key of plugin", "failed to parse cert", "failed to parse key"];
+    let own = [
+        "duplicate key of plugin",
+        "failed to decrypt",
+        "failed to handle",
+        "failed to parse",
+        "failed to validate",
+    ];
     if error.path.is_empty() || own.iter().any(|own| error.reason.starts_with(own)) {
         return error.reason.clone();
+    }
+    if error.kind == Kind::Proto && error.path == "content" {
+        return format!("invalid content: {}", error.reason);
     }
     let mut told = String::from("invalid configuration: ");
     for part in error.path.split('.').filter(|part| !part.is_empty()) {

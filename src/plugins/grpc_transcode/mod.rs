@@ -35,6 +35,7 @@ use self::json::Style;
 use self::method::{Method, Rules};
 use self::status::Details;
 use crate::config::not_found;
+use crate::config::plan::Protos;
 use crate::config::schema::Kind;
 use crate::plugin::{
     BodyNeed, BuildCx, ConfigError, Cx, Direction, Needs, Out, Plugin, PluginKind, Reply, Schemas,
@@ -70,6 +71,23 @@ impl PluginKind for GrpcTranscode {
         }
         // Checked alone, a configuration has no definitions to look into.
         let Some(protos) = &cx.protos else { return Ok(Arc::new(Unbound)) };
+        match Compiled::of(&conf, protos, cx.buffered_body) {
+            Ok(compiled) => Ok(Arc::new(compiled)),
+            // As in APISIX: definitions come and change without those who use them. The rules of a
+            // definition are ours, and are refused where they are wrong.
+            Err(error) if !conf.ringgate.http_rules || error.path == "proto_id" => {
+                let detail = format_args!("grpc-transcode of {}: {error}", cx.object);
+                error_log::warn("config", "calls get 503", detail);
+                Ok(Arc::new(Lost))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Compiled {
+    /// With a definition, which may lack what the configuration names.
+    fn of(conf: &Conf, protos: &Protos, max: usize) -> Result<Compiled, ConfigError> {
         let pool = protos
             .get(&*conf.proto_id.0)
             .ok_or_else(|| ConfigError::at("proto_id", not_found(Kind::Proto, &conf.proto_id.0)))?;
@@ -94,15 +112,14 @@ impl PluginKind for GrpcTranscode {
         };
         let deadline = (conf.deadline > 0.0 && conf.deadline.is_finite())
             .then(|| Duration::from_secs_f64((conf.deadline / 1000.0).min(1e9)));
-        let max = cx.buffered_body;
-        Ok(Arc::new(Compiled {
+        Ok(Compiled {
             shows_status: conf.show_status_in_body || conf.ringgate.http_rules,
             way,
             style,
             deadline: deadline.map(format_timeout),
             details: Details { kind, pool: pool.clone(), style, max },
             max,
-        }))
+        })
     }
 }
 
@@ -112,6 +129,19 @@ struct Unbound;
 impl Plugin for Unbound {
     fn needs(&self) -> Needs {
         Needs::default()
+    }
+}
+
+/// A configuration whose definition is not there, or has not what it names.
+struct Lost;
+
+impl Plugin for Lost {
+    fn needs(&self) -> Needs {
+        Needs { access: true, ..Needs::default() }
+    }
+
+    fn access<'a>(&'a self, _: &'a mut RequestHead, _: &'a mut Cx<'_>) -> Step<'a> {
+        Step::Reply(Reply::error(503, "the method that is called here is not defined"))
     }
 }
 

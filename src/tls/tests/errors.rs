@@ -13,16 +13,18 @@ fn certificates_and_keys_are_checked_in_apisix_words() {
     let with = |cert: &str, key: &str| json!({"sni": "a.test", "cert": cert, "key": key});
     let broken = pair.cert.replace("MII", "!!!");
     let cut = pair.cert.replacen("MII", "AAAAMII", 1);
-    let unknown = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    let cut_key = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n";
+    let unknown = "-----BEGIN PRIVATE KEY-----\nMAMCAQA=\n-----END PRIVATE KEY-----\n";
     let locked = pair.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     for (cert, key, want) in [
         ("x", &*pair.key, "cert: failed to parse cert: no PEM certificate in it"),
         ("", &pair.key, "cert: failed to parse cert: no PEM certificate in it"),
         (&pair.key, &pair.key, "cert: failed to parse cert: no PEM certificate in it"),
         (&broken, &pair.key, "cert: failed to parse cert: not Base64 between BEGIN and END"),
-        (&cut, &pair.key, "cert: failed to parse cert: certificate 1 is not X.509"),
+        (&cut, &pair.key, "cert: failed to parse cert: PEM_read_bio_X509_AUX() failed"),
         (&pair.cert, "x", "key: failed to decrypt previous encrypted key"),
         (&pair.cert, &pair.cert, "key: failed to parse key: no PEM private key in it"),
+        (&pair.cert, cut_key, "key: failed to parse key: PEM_read_bio_PrivateKey() failed"),
         (
             &pair.cert,
             unknown,
@@ -41,7 +43,6 @@ fn certificates_and_keys_are_checked_in_apisix_words() {
             &rsa.key,
             "key: mismatched key types: cert and key are of different algorithms",
         ),
-        ("$env://NONE", &pair.key, "cert: can't find environment variable NONE"),
         (
             &pair.cert,
             "$secret://vault/1/key",
@@ -62,6 +63,22 @@ fn certificates_and_keys_are_checked_in_apisix_words() {
     assert_eq!(error(with("$env://CERT", &pair.key)), "key: key does not match cert");
 }
 
+/// What APISIX takes without being able to serve it: handshakes fail.
+#[test]
+fn what_is_taken_without_being_served() {
+    let pair = Pair::new("a.test");
+    let mut old = ssl("1", &["a.test"], &pair);
+    old["ssl_protocols"] = json!(["TLSv1.1"]);
+    let unset = json!({"sni": "a.test", "cert": "$ENV://NONE", "key": "$env://NONE"});
+    let mut second = ssl("1", &["a.test"], &pair);
+    second["certs"] = json!(["$env://NONE"]);
+    second["keys"] = json!([pair.key]);
+    for ssl in [old, unset, second] {
+        let policy = compile(ssl).unwrap().unwrap();
+        assert!(format!("{:?}", policy.server.cert_resolver).contains("Certificates(0)"));
+    }
+}
+
 #[test]
 fn what_else_is_refused() {
     let pair = Pair::new("a.test");
@@ -71,10 +88,6 @@ fn what_else_is_refused() {
         error(ssl)
     };
     let ca = Authority::new("ca").pem();
-    assert_eq!(
-        with("ssl_protocols", json!(["TLSv1.1"])),
-        "ssl_protocols: only TLSv1.2 and TLSv1.3 are served: name one of them"
-    );
     assert_eq!(
         with("client", json!({"ca": "x"})),
         "client.ca: failed to validate client_cert: failed to parse cert: no PEM certificate in it"

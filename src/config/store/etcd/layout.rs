@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::proto::KeyValue;
 use crate::config::entries::{Entry, Key};
+use crate::config::json;
 use crate::telemetry::error_log;
 
 /// The keys below a prefix.
@@ -49,10 +50,11 @@ impl Layout {
 
     /// What a key holds. What is not JSON becomes a text, which no check takes for a resource.
     pub(super) fn entry(&self, pair: &KeyValue) -> Entry {
-        let value = serde_json::from_slice(&pair.value).unwrap_or_else(|error| {
+        let text = String::from_utf8_lossy(&pair.value);
+        let value = json::value(&text).unwrap_or_else(|wrong| {
             let key = String::from_utf8_lossy(&pair.key);
-            error_log::error("etcd", "not JSON", format_args!("{key}: {error}"));
-            Value::String(String::from_utf8_lossy(&pair.value).into_owned())
+            error_log::error("etcd", "not JSON", format_args!("{key}: {}", wrong.error));
+            Value::String(text.into_owned())
         });
         let index = |revision: i64| revision.max(0) as u64;
         Entry { value, created: index(pair.create_revision), modified: index(pair.mod_revision) }

@@ -7,6 +7,7 @@ use serde_json::error::Category;
 use serde_json::{Value, json};
 
 use super::{answer, bad, failed};
+use crate::config::{self, json::NoJson};
 use crate::control::admin::BODY_MAX;
 
 /// Bytes of a wrong body that are sent back.
@@ -49,13 +50,15 @@ pub(super) fn json(bytes: &[u8]) -> Result<Option<Value>, Response> {
             return Err(invalid(&format!("it is not UTF-8 at character {at}"), bytes));
         }
     };
-    serde_json::from_str(text).map(Some).map_err(|error| invalid(&reason(&error, text), bytes))
+    config::json::value(text).map(Some).map_err(|wrong| invalid(&reason(&wrong), bytes))
 }
 
 /// The JSON of a body that has to be there.
 pub(super) fn required(bytes: &[u8]) -> Result<Value, Response> {
     match json(bytes)? {
         None | Some(Value::Null) => Err(bad("missing configurations")),
+        // An empty table is an object as well.
+        Some(Value::Array(list)) if list.is_empty() => Ok(json!({})),
         Some(value) => Ok(value),
     }
 }
@@ -71,14 +74,13 @@ pub(super) fn invalid(reason: &str, bytes: &[u8]) -> Response {
 }
 
 /// In the words of APISIX's parser, as far as it has any.
-fn reason(error: &serde_json::Error, text: &str) -> String {
-    let told = error.to_string();
-    let told = told.split(" at line ").next().unwrap_or_default();
+fn reason(wrong: &NoJson) -> String {
+    let (error, told) = (&wrong.error, wrong.reason());
     let found = match error.classify() {
         Category::Eof => "T_END",
         _ => "invalid token",
     };
-    let reason = match told {
+    let reason = match told.as_str() {
         "EOF while parsing a value" | "expected value" | "expected ident" => {
             format!("Expected value but found {found}")
         }
@@ -97,15 +99,9 @@ fn reason(error: &serde_json::Error, text: &str) -> String {
         "recursion limit exceeded" => "Found too many nested data structures".into(),
         other => other.to_owned(),
     };
-    format!("{reason} at character {}", character(error, text))
-}
-
-/// Where in the text it is, from 1.
-fn character(error: &serde_json::Error, text: &str) -> usize {
-    let before: usize =
-        text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let end = error.classify() == Category::Eof;
-    (before + error.column() + usize::from(end)).max(1)
+    let character = (wrong.at + usize::from(end)).max(1);
+    format!("{reason} at character {character}")
 }
 
 /// An object of a body.
@@ -128,8 +124,8 @@ mod tests {
     use super::*;
 
     fn told(text: &str) -> String {
-        match serde_json::from_str::<Value>(text) {
-            Err(error) => reason(&error, text),
+        match config::json::value(text) {
+            Err(wrong) => reason(&wrong),
             Ok(value) => panic!("{value}"),
         }
     }
@@ -149,6 +145,10 @@ mod tests {
             ("[1 2]", "Expected comma or array end but found invalid token at character 4"),
             ("{} x", "Expected the end but found invalid token at character 4"),
             ("", "Expected value but found T_END at character 1"),
+            (
+                "{\"a\":\"x\ny\" 1}",
+                "Expected comma or object end but found invalid token at character 12",
+            ),
         ] {
             assert_eq!(told(text), expected, "{text}");
         }

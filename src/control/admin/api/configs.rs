@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Asked, answer, bad, body, refused};
+use super::{Answer, Asked, answer, bad, body, refused, tell};
 use crate::config::entries::{Entries, Entry, Key};
 use crate::config::schema::Kind;
 use crate::config::{Checks, Document, resource};
@@ -58,7 +58,10 @@ pub(super) async fn get(asked: &Asked) -> Answer {
         let mut all = Map::new();
         for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Credential) {
             let plain = |kind: Kind, entry: &Entry| {
-                let mut value = editor.plain(kind, &entry.value);
+                let mut value = match see_keys {
+                    true => editor.plain(kind, &entry.value),
+                    false => editor.shown(kind, &entry.value),
+                };
                 if let (Kind::Ssl, false, Some(map)) = (kind, see_keys, value.as_object_mut()) {
                     map.shift_remove("key");
                     map.shift_remove("keys");
@@ -100,7 +103,11 @@ fn parsed(asked: &Asked, bytes: &[u8]) -> Result<Map<String, Value>, Response> {
             return Err(body::invalid("it is not UTF-8", bytes));
         };
         let document = Document::parse("the body", text, &|_| None);
-        document.map_err(|problems| body::invalid(&problems.to_string(), bytes))?.value
+        let mut value =
+            document.map_err(|problems| body::invalid(&problems.to_string(), bytes))?.value;
+        let lists = value.as_object_mut().into_iter().flat_map(|map| map.values_mut());
+        lists.filter_map(Value::as_array_mut).flatten().for_each(resource::fill_plugins);
+        value
     } else {
         body::required(bytes)?
     };
@@ -165,52 +172,59 @@ pub(super) async fn put(asked: &Asked, bytes: &[u8]) -> Answer {
 /// Whether everything of a body could be put, and if not, all that is wrong.
 pub(super) fn validate(asked: &Asked, bytes: &[u8]) -> Answer {
     let map = parsed(asked, bytes)?;
-    let replacement = replacement(&map).map_err(bad)?;
+    let mut replacement = replacement(&map).map_err(bad)?;
     let fields = field_checks();
     let checks = Checks { plugins: &asked.state.api.plugins, fields: &fields };
     let (mut errors, mut entries) = (Vec::new(), Entries::default());
     let mut good = Vec::new();
-    let mut wrong = |kind: Kind, index: usize, id: Option<&str>, why: String| {
-        let plural = kind.plural();
-        let mut error = json!({
-            "resource_type": plural, "index": index,
-            "error": format!("invalid {plural} at index {index}, err: {why}"),
-        });
-        if let Some(id) = id {
-            error["resource_id"] = id.into();
-        }
-        errors.push(error);
+    let mut wrong = |kind: Kind, index: usize, id: &str, why: String| {
+        errors.push(json!({
+            "resource_type": kind.plural(), "index": index, "resource_id": id, "error": why,
+        }));
     };
-    for (kind, list) in &replacement.resources {
-        for (index, value) in list.iter().enumerate() {
-            let Some(key) = key(*kind, value) else {
-                wrong(*kind, index, None, "missing id".into());
-                continue;
-            };
-            if entries.contains(key.kind, &key.id) {
-                let why = format!("found duplicate id {} in {}", key.id, kind.plural());
-                wrong(*kind, index, Some(&key.id), why);
+    for (kind, list) in &mut replacement.resources {
+        for (index, value) in list.iter_mut().enumerate() {
+            let named = key(*kind, value);
+            // What has no id is in nobody's way.
+            let key = named.clone().unwrap_or_else(|| unnamed(*kind, index));
+            let id = named.as_ref().map_or("", |key| &key.id);
+            if named.is_some() && entries.contains(key.kind, &key.id) {
+                let what = match key.kind {
+                    Kind::Consumer => "username",
+                    Kind::Credential => "credential id",
+                    _ => "id",
+                };
+                let why = format!("found duplicate {what} {id} in {}", kind.plural());
+                wrong(*kind, index, id, why);
                 continue;
             }
-            match resource::check(&key, value, &checks) {
-                Ok(()) => good.push((*kind, index, key.clone(), value)),
-                Err(why) => wrong(*kind, index, Some(&key.id), why),
-            }
+            resource::shape(key.kind, value, &checks);
             let entry = Entry { value: value.clone(), created: 1, modified: 1 };
+            match resource::check(&key, value, &checks) {
+                Ok(()) => good.push((*kind, index, key.clone(), entry.value.clone())),
+                Err(why) => wrong(*kind, index, id, why),
+            }
             entries.set(&key, Some(entry.into()));
         }
     }
     for (kind, index, key, value) in good {
-        if let Err(why) = resource::check_references(&key, value, &entries) {
-            wrong(kind, index, Some(&key.id), why);
+        if let Err(why) = resource::check_write(&key, &value, &entries) {
+            let id =
+                if value.get("id").is_some() || kind == Kind::Consumer { &*key.id } else { "" };
+            wrong(kind, index, id, why);
         }
     }
     if errors.is_empty() {
-        return Ok(StatusCode::OK.into_response());
+        return tell(StatusCode::OK, &json!({}));
     }
     errors.truncate(ERRORS_MAX);
     let body = json!({"error_msg": "Configuration validation failed", "errors": errors});
     Err(answer(StatusCode::BAD_REQUEST, &body))
+}
+
+/// The key of what has no id, as APISIX names it.
+fn unnamed(kind: Kind, index: usize) -> Key {
+    Key::new(kind, format!("arr_{}", index + 1))
 }
 
 /// The key of a resource of a list.

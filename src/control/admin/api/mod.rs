@@ -160,6 +160,14 @@ async fn route(asked: Asked, body: Body) -> Answer {
     let is_read = matches!(asked.method, Method::GET | Method::HEAD);
     let is = |method: Method| asked.method == method;
     match path[..] {
+        [] if is(Method::HEAD) => Ok(StatusCode::OK.into_response()),
+        ["plugins", "reload"] if !is(Method::PUT) => {
+            let method = &asked.method;
+            let why = format!(
+                "please use PUT method to reload the plugins, {method} method is not allowed."
+            );
+            Err(failed(StatusCode::METHOD_NOT_ALLOWED, why))
+        }
         ["plugins", ref rest @ ..] if is_read => plugins::plugins(&asked, rest),
         ["plugins", "reload"] if is(Method::PUT) => Ok("done".into_response()),
         ["schema", "validate", plural] if is(Method::POST) => {

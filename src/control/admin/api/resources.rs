@@ -64,9 +64,10 @@ fn ttl(asked: &Asked) -> Result<Option<Duration>, Response> {
     Ok((seconds > 0.0).then(|| Duration::from_secs_f64(seconds.min(TTL_MAX))))
 }
 
-/// A resource as clients see it: secrets in plain text, private keys not at all.
+/// A resource as clients see it: secrets in plain text, private keys of nodes as they are stored,
+/// those of `ssls` not at all.
 pub(super) fn shown(asked: &Asked, key: &Key, entry: &Entry) -> Value {
-    let mut value = asked.editor().plain(key.kind, &entry.value);
+    let mut value = asked.editor().shown(key.kind, &entry.value);
     if let (Kind::Ssl, Some(ssl)) = (key.kind, value.as_object_mut()) {
         ssl.shift_remove("key");
         ssl.shift_remove("keys");
@@ -95,22 +96,31 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// What may not be sent.
+/// What may not be sent, at the root or in what stands inside.
 fn forbidden(value: &Value) -> Result<(), Response> {
-    let sent = ["create_time", "update_time"].into_iter().filter(|name| !value[name].is_null());
-    let names: Vec<&str> = sent.collect();
-    if names.is_empty() {
-        return Ok(());
+    for (at, inside) in [
+        ("", Some(value)),
+        ("upstream.", value.get("upstream")),
+        ("plugins.", value.get("plugins")),
+    ] {
+        let sent = |name: &&str| inside.is_some_and(|inside| !inside[*name].is_null());
+        if let Some(name) = ["create_time", "update_time"].iter().find(|name| sent(name)) {
+            // Two spaces, as in APISIX.
+            return Err(bad(format!("the property is forbidden:  {at}{name}")));
+        }
     }
-    // Two spaces, as in APISIX.
-    Err(bad(format!("the property is forbidden:  {}", names.join(" "))))
+    Ok(())
 }
 
 /// An id as text, where it can be one.
 fn text(id: &Value) -> Option<String> {
     match id {
         Value::String(id) => Some(id.clone()),
-        Value::Number(id) => Some(id.to_string()),
+        Value::Number(id) => Some(match id.as_f64().filter(|id| id.fract() == 0.0) {
+            // Lua writes 1.0 as 1.
+            Some(whole) if id.is_f64() => format!("{whole:.0}"),
+            _ => id.to_string(),
+        }),
         _ => None,
     }
 }
@@ -123,7 +133,7 @@ fn unnamed(kind: Kind, value: &Value, otherwise: &str) -> Response {
     }
 }
 
-/// The key of a value that is put, with the id inside.
+/// The key of a value that is put, with the id inside: as in the path, else as it was sent.
 fn named(target: &Target, value: &mut Value) -> Result<Key, Response> {
     let kind = target.kind;
     let own = target.id.as_deref();
@@ -144,8 +154,8 @@ fn named(target: &Target, value: &mut Value) -> Result<Key, Response> {
         _ => {}
     }
     let what = kind.singular();
-    let inside = value.get("id").filter(|id| !id.is_null());
-    let id = match (own, inside) {
+    let inside = value.get("id").filter(|id| !id.is_null()).cloned();
+    let id = match (own, &inside) {
         (None, None) => return Err(bad(format!("missing {what} id"))),
         (Some(own), None) => own.to_owned(),
         (own, Some(inside)) => {
@@ -164,7 +174,9 @@ fn named(target: &Target, value: &mut Value) -> Result<Key, Response> {
     let key = Key::new(kind, target.key_id(&id));
     value["id"] = match kind {
         Kind::Secret => (*key.id).into(),
-        _ => id.into(),
+        // Of the path's and the body's, the path's comes first.
+        _ if own.is_some() => id.into(),
+        _ => inside.unwrap_or_default(),
     };
     Ok(key)
 }
