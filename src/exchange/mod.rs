@@ -18,6 +18,7 @@ pub(crate) mod testing;
 mod tunnel;
 mod turn;
 mod upgrade;
+mod upstream_status;
 
 pub(crate) use client_address::corrected;
 pub use proxy::{Leased, Nodes, Place, Target};

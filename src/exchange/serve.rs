@@ -12,7 +12,7 @@ use super::phases::{self, Chains};
 use super::proxy::{self, Nodes, RequestBody};
 use super::pump::{self, Moved};
 use super::turn::Turns;
-use super::{answer, client_address, grpc};
+use super::{answer, client_address, grpc, upstream_status};
 use crate::plugin::{Chain, Cx, Direction, Phase, Reply, ReplyBody, Verdict};
 use crate::route::Subject;
 use crate::shard::{Refused, Shard};
@@ -263,7 +263,8 @@ async fn fail<S: Respond>(
     cx.shard.fault(&fault, request, cx);
     let begun = cx.outcome.status != 0;
     match answer::reply(&fault) {
-        Some(reply) if !begun => {
+        Some(mut reply) if !begun => {
+            upstream_status::tell(&mut reply.head, &cx.outcome, None);
             let mut sent = local_reply(reply, request, client, merged.chains(cx), cx).await;
             if let Err(second) = &sent
                 && cx.outcome.status == 0

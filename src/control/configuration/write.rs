@@ -293,7 +293,9 @@ impl Configuration {
 pub(super) fn told(error: &CompileError) -> String {
     // APISIX says these without its usual beginning.
     let own = ["duplicate key of plugin", "failed to parse cert", "failed to parse key"];
-    if error.path.is_empty() || own.iter().any(|own| error.reason.starts_with(own)) {
+    let is_own = own.iter().any(|own| error.reason.starts_with(own))
+        || error.reason.ends_with("group conf mismatched");
+    if error.path.is_empty() || is_own {
         return error.reason.clone();
     }
     let mut told = String::from("invalid configuration: ");

@@ -109,6 +109,25 @@ fn method_host_and_fields_are_rewritten() {
 }
 
 #[test]
+fn a_field_set_to_nothing_goes() {
+    run(async || {
+        let flat = json!({"X-Api-Engine": "APISIX", "X-Api-Test": "", "X-Arg": "$arg_none"});
+        let set = json!({"set": {"X-Api-Test": "", "X-Arg": ["$arg_none", "x"]},
+                         "add": {"X-Api-Engine": "APISIX", "X-Added": "$arg_none"}});
+        for (headers, argument) in [(flat, None), (set, Some("x"))] {
+            let node = Node::default();
+            let request = Request::get("/").header("X-Api-Test", "foo").header("X-Arg", "bar");
+            gateway(&json!({"headers": headers})).send(request, &node).await;
+            let got = node.last();
+            assert_eq!(got.header("X-Api-Engine").as_deref(), Some("APISIX"));
+            assert_eq!(got.header("X-Api-Test"), None);
+            assert_eq!(got.header("X-Added"), None);
+            assert_eq!(got.header("X-Arg").as_deref(), argument);
+        }
+    });
+}
+
+#[test]
 fn nothing_is_injected() {
     run(async || {
         for (conf, target) in [
@@ -134,6 +153,7 @@ fn wrong_configurations_are_told() {
         (json!({"method": "BREW"}), ""),
         (json!({"regex_uri": ["a", "b", "c"]}), "should be an even number"),
         (json!({"regex_uri": ["(", "b"]}), "invalid regex_uri((, b)"),
+        (json!({"regex_uri": ["^/test/(.*)", "/$`1"]}), "invalid capturing variable name found"),
         (json!({"headers": {"set": {"A B": "1"}}}), "invalid field character"),
         (json!({"headers": {"X": "a\r\nb"}}), "invalid value character"),
         (json!({"headers": {"set": {"Content-Length": "1"}}}), "the gateway's to say"),
