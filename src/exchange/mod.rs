@@ -15,6 +15,8 @@ mod select;
 mod serve;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 mod turn;
 mod upgrade;

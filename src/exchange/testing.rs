@@ -18,7 +18,9 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::node::Node;
 use super::serve;
+use crate::config::entries::Key;
 use crate::config::plan::{self, Compiler, Ingredients};
+use crate::config::schema::Kind;
 use crate::config::{Checks, ResourceFile};
 use crate::limit::LimitTable;
 use crate::plugin::{Environment, Registry};
@@ -87,6 +89,13 @@ impl Gateway {
     pub(crate) fn try_change(&self, resources: &Value) -> Result<(), String> {
         self.shard.adopt(compile(&mut self.compiler.borrow_mut(), resources)?);
         Ok(())
+    }
+
+    /// Takes a resource away, whatever refers to it: as another gateway can, in a shared store.
+    pub(crate) fn take_away(&self, kind: Kind, id: &str) {
+        let edits = vec![(Key::new(kind, id), None)];
+        let edited = self.compiler.borrow_mut().edit(edits);
+        self.shard.adopt(edited.expect("resources that compile").0);
     }
 
     /// Serves a request.

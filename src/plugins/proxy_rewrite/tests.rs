@@ -164,3 +164,12 @@ fn wrong_configurations_are_told() {
         assert!(errors[0].1.contains(reason), "{conf}: {errors:?}");
     }
 }
+
+#[test]
+fn what_a_reference_stands_for_is_not_held_against_it() {
+    let check = |conf: Value| REGISTRY.check("proxy-rewrite", &conf, PluginScope::Http);
+    assert_eq!(check(json!({"method": "$env://METHOD", "host": "$ENV://HOST/name"})), Ok(()));
+    let errors = check(json!({"use_real_request_uri_unsafe": "$env://UNSAFE"})).unwrap_err();
+    assert!(errors[0].1.starts_with("wrong type"), "{errors:?}");
+    assert!(check(json!({"method": "$env:METHOD"})).is_err());
+}
