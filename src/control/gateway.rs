@@ -246,7 +246,9 @@ async fn serve_admin(
         addresses.push((control, admin::control_router(state.clone()), None));
     }
     if let Some(metrics) = bootstrap.metrics {
-        addresses.push((metrics, admin::metrics_router(state), None));
+        let uri = bootstrap.plugin_attr.get("prometheus").and_then(|attr| attr.get("export_uri"));
+        let uri = uri.and_then(|uri| uri.as_str()).unwrap_or(admin::EXPORT_URI);
+        addresses.push((metrics, admin::metrics_router(state, uri), None));
     }
     for (address, router, terms) in addresses {
         let listener = TcpListener::bind(address)

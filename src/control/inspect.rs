@@ -14,7 +14,7 @@ use super::health::{HealthView, UpstreamHealth};
 use crate::disk::{Disk, DiskTier};
 use crate::explain::Question;
 use crate::shard::{Message, ShardHandle, Worker};
-use crate::telemetry::report::ProcessFacts;
+use crate::telemetry::report::{EtcdFacts, ProcessFacts};
 use crate::telemetry::{Load, Snapshot, error_log};
 
 /// How long a shard may take to answer; one that is busy for longer is left out.
@@ -112,6 +112,10 @@ impl Inspect for Gateway {
             error_log_dropped: error_log::dropped(),
             disk_lines_lost: disk.lines_lost,
             disk_errors: disk.errors,
+            etcd: (self.config().store == "etcd").then(|| EtcdFacts {
+                reachable: self.config().store_error.is_none(),
+                modified: Vec::new(),
+            }),
         }
     }
 

@@ -80,6 +80,7 @@ pub(super) fn settings(bootstrap: &Bootstrap, shards: usize, descriptors: u64) -
         limits: bootstrap.limits.clone(),
         timeouts: bootstrap.timeouts.clone(),
         trusted: bootstrap.trusted_addresses.clone(),
+        show_upstream_status: bootstrap.show_upstream_status_in_response_header,
         shards,
         connections: bootstrap.limits.connections.unwrap_or(share.max(1)),
         descriptors: (descriptors - (descriptors / CONTROL_SHARE).min(CONTROL_MOST))

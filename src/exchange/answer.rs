@@ -29,6 +29,7 @@ pub fn status(code: Code) -> Option<u16> {
         | Code::ClientGone
         | Code::HandshakeFailed
         | Code::Excessive => return None,
+        Code::NoService => 404,
         Code::VersionUnsupported => 505,
         Code::NotImplemented => 501,
         Code::ExpectationFailed => 417,
@@ -57,6 +58,7 @@ fn text(code: Code) -> &'static str {
         Code::HeadersTooLarge => "431 Request Header Fields Too Large",
         Code::BodyTooLarge => "413 Request Entity Too Large",
         Code::HeaderTimeout | Code::BodyTimeout => "408 Request Time-out",
+        Code::NoService => "404 Not Found",
         Code::VersionUnsupported => "505 HTTP Version Not Supported",
         Code::NotImplemented => "501 Not Implemented",
         Code::ExpectationFailed => "417 Expectation Failed",

@@ -74,7 +74,7 @@ pub(super) async fn collect(
         match body.frame().await? {
             Frame::Data(chunk) => {
                 if whole.len() + chunk.len() > max {
-                    let detail = format!("a body above {max} bytes, which a plugin buffers");
+                    let detail = format!("a body above {max} bytes, which is to be whole");
                     return Err(Fault::new(too_large, detail));
                 }
                 whole.extend_from_slice(chunk.bytes());

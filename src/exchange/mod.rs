@@ -15,9 +15,12 @@ mod select;
 mod serve;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 mod turn;
 mod upgrade;
+mod upstream_status;
 
 pub(crate) use client_address::corrected;
 pub use proxy::{Leased, Nodes, Place, Target};

@@ -19,7 +19,7 @@ use super::select::both;
 use super::serve::Request;
 use super::tunnel::tunnel;
 use super::turn::Turns;
-use super::{First, first, forward, upgrade};
+use super::{First, answer, first, forward, upgrade, upstream_status};
 use crate::config::plan::{NodeTimeouts, Route, Upstream};
 use crate::plugin::{Cx, Direction};
 use crate::upstream::balancer::Tried;
@@ -104,7 +104,11 @@ pub(super) async fn run<'p, R: Receive, S: Respond, N: Nodes>(
     let Some(upstream): Option<&'p Upstream> =
         cx.upstream.or(route.upstream.as_ref()).map(|u| &**u)
     else {
-        return Err(Fault::new(Code::NoNode, "the route has no upstream").on_stream());
+        let fault = match route.serviceless {
+            true => Fault::new(Code::NoService, "the route's service does not exist"),
+            false => Fault::new(Code::NoNode, "the route has no upstream"),
+        };
+        return Err(fault.on_stream());
     };
     upgrade::restrict(request.head, route.websocket);
     let shard = cx.shard;
@@ -146,6 +150,9 @@ pub(super) async fn run<'p, R: Receive, S: Respond, N: Nodes>(
             continue;
         }
         attempt.failed(&fault, now);
+        if fault.side() == Side::Upstream {
+            cx.outcome.failed.extend(answer::status(fault.code));
+        }
         tried.mark(node);
         cx.outcome.retries += 1;
         if !again
@@ -421,6 +428,10 @@ impl Attempt<'_> {
                 cx.response_trailers = trailers;
             }
             cx.outcome.grpc_status = ringgate_grpc::status_of(&head.headers);
+            if head.status >= 500 || cx.shard.settings.show_upstream_status {
+                let status = head.status;
+                upstream_status::tell(&mut head, &cx.outcome, Some(status));
+            }
             // For variables; no head has gone yet, so a failure takes it back.
             cx.outcome.status = head.status;
             match phases::response(chains, request, &mut head, &mut cx).await {

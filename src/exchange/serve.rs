@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use ringgate_core::{
     BodyLength, Code, ConnectionInfo, Exchange, Fault, Frame, Receive, RequestHead, Respond,
     ResponseHead, boxed,
@@ -12,9 +13,9 @@ use super::phases::{self, Chains};
 use super::proxy::{self, Nodes, RequestBody};
 use super::pump::{self, Moved};
 use super::turn::Turns;
-use super::{answer, client_address, grpc};
+use super::{answer, client_address, grpc, upstream_status};
 use crate::plugin::{Chain, Cx, Direction, Phase, Reply, ReplyBody, Verdict};
-use crate::route::Subject;
+use crate::route::{Asked, BodyVariables, ROUTED_BODY_MAX, Subject};
 use crate::shard::{Refused, Shard};
 use crate::telemetry::{Gauge, ShardMetrics, error_log};
 use crate::tls::check_request;
@@ -33,7 +34,11 @@ pub async fn serve<R: Receive, S: Respond, N: Nodes>(
     let seen = corrected.as_ref().unwrap_or(&connection);
     let mut cx = Cx::new(shard, &plan, seen);
     cx.grpc = ringgate_grpc::is_grpc_request(&head);
-    if let Some(found) = plan.routes.find(&Subject::new(&head, seen)) {
+    let asked = Asked::default();
+    let subject = Subject { extra: Some(&asked), ..Subject::new(&head, seen) };
+    if let Some(found) = plan.routes.find(&subject)
+        && !asked.any()
+    {
         cx.route = Some(found.payload);
         cx.matched_uri = Some(found.uri());
     }
@@ -41,7 +46,7 @@ pub async fn serve<R: Receive, S: Respond, N: Nodes>(
     let mut merged = Merged(None);
     let peer = connection.peer.ip();
     let mut request = Request { head: &mut head, body: RequestBody::Stream(body), peer };
-    let result = run(&mut request, &mut client, nodes, &mut cx, &mut merged).await;
+    let result = run(&mut request, &mut client, nodes, &mut cx, &mut merged, &asked).await;
     let result = match result {
         Err(fault) => Box::pin(fail(fault, &mut head, &mut client, &mut cx, &merged)).await,
         whole => whole,
@@ -97,9 +102,14 @@ async fn run<R: Receive, S: Respond>(
     nodes: &impl Nodes,
     cx: &mut Cx<'_>,
     merged: &mut Merged,
+    asked: &Asked,
 ) -> Result<(), Fault> {
     check_request(&cx.plan.tls, cx.connection, request.head)?;
     check_length(request.head, cx.shard.settings.limits.request_body)?;
+    if asked.any() {
+        // Boxed: its room would be every request's.
+        Box::pin(route_by_body(request, cx, asked)).await?;
+    }
     match before_proxy(request, cx, merged).await? {
         Verdict::Next => {
             if cx.grpc
@@ -124,6 +134,37 @@ async fn run<R: Receive, S: Respond>(
             Box::pin(local_reply(reply, request.head, client, merged.chains(cx), cx)).await
         }
     }
+}
+
+/// Finds the route where the body decides it: collects the body, which then goes to the node as a
+/// whole. One that says that it is too long is not read; then it says nothing.
+async fn route_by_body<R: Receive>(
+    request: &mut Request<'_, R>,
+    cx: &mut Cx<'_>,
+    asked: &Asked,
+) -> Result<(), Fault> {
+    let fits = match request.head.body {
+        BodyLength::Empty => false,
+        BodyLength::Exact(length) => length <= ROUTED_BODY_MAX as u64,
+        BodyLength::Unknown => true,
+    };
+    let mut whole = Bytes::new();
+    if fits
+        && asked.needs_body(request.head)
+        && let RequestBody::Stream(body) = &mut request.body
+    {
+        whole = collect(body, ROUTED_BODY_MAX, Code::BodyTooLarge).await?.0;
+        request.head.body = BodyLength::Exact(whole.len() as u64);
+        request.body = RequestBody::Whole(whole.clone());
+        cx.outcome.request_bytes = whole.len() as u64;
+    }
+    let body = BodyVariables::new(request.head, &whole);
+    let subject = Subject { extra: Some(&body), ..Subject::new(request.head, cx.connection) };
+    if let Some(found) = cx.plan.routes.find(&subject) {
+        cx.route = Some(found.payload);
+        cx.matched_uri = Some(found.uri());
+    }
+    Ok(())
 }
 
 /// Refuses a body that says that it is above its limit, before anybody works on it. One that does
@@ -263,7 +304,8 @@ async fn fail<S: Respond>(
     cx.shard.fault(&fault, request, cx);
     let begun = cx.outcome.status != 0;
     match answer::reply(&fault) {
-        Some(reply) if !begun => {
+        Some(mut reply) if !begun => {
+            upstream_status::tell(&mut reply.head, &cx.outcome, None);
             let mut sent = local_reply(reply, request, client, merged.chains(cx), cx).await;
             if let Err(second) = &sent
                 && cx.outcome.status == 0

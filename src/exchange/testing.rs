@@ -18,10 +18,12 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::node::Node;
 use super::serve;
+use crate::config::entries::Key;
 use crate::config::plan::{self, Compiler, Ingredients};
+use crate::config::schema::Kind;
 use crate::config::{Checks, ResourceFile};
 use crate::limit::LimitTable;
-use crate::plugin::Registry;
+use crate::plugin::{Environment, Registry};
 use crate::shard::{PlanSlot, Settings, Shard};
 
 /// Runs a test on an engine; `sleep` needs one.
@@ -48,18 +50,28 @@ impl Gateway {
 
     /// The same, or what is wrong with them.
     pub(crate) fn try_new(plugins: &Registry, resources: &Value) -> Result<Gateway, String> {
+        Gateway::in_environment(plugins, resources, crate::config::process_environment)
+    }
+
+    /// The same with an environment of its own.
+    pub(crate) fn in_environment(
+        plugins: &Registry,
+        resources: &Value,
+        environment: Environment,
+    ) -> Result<Gateway, String> {
         let mut compiler = Compiler::new(Ingredients {
             plugins: plugins.clone(),
             limits: Arc::new(LimitTable::with_sets(64)),
             buffered_body: 1024,
             attributes: Map::new(),
-            tls: crate::tls::TlsSettings::default(),
+            tls: crate::tls::TlsSettings { environment, ..Default::default() },
         });
         let plan = compile(&mut compiler, resources)?;
         let settings = Settings {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             trusted: Vec::new(),
+            show_upstream_status: false,
             shards: 1,
             connections: 16,
             descriptors: i32::MAX,
@@ -71,8 +83,20 @@ impl Gateway {
 
     /// Puts other resources in force.
     pub(crate) fn change(&self, resources: &Value) {
-        let plan = compile(&mut self.compiler.borrow_mut(), resources);
-        self.shard.adopt(plan.expect("resources that compile"));
+        self.try_change(resources).expect("resources that compile");
+    }
+
+    /// The same, or what is wrong with them.
+    pub(crate) fn try_change(&self, resources: &Value) -> Result<(), String> {
+        self.shard.adopt(compile(&mut self.compiler.borrow_mut(), resources)?);
+        Ok(())
+    }
+
+    /// Takes a resource away, whatever refers to it: as another gateway can, in a shared store.
+    pub(crate) fn take_away(&self, kind: Kind, id: &str) {
+        let edits = vec![(Key::new(kind, id), None)];
+        let edited = self.compiler.borrow_mut().edit(edits);
+        self.shard.adopt(edited.expect("resources that compile").0);
     }
 
     /// Serves a request.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use ringgate_core::HeaderId;
 use serde_json::Value;
 
-use super::{BodyNeed, BuildCx, ConfigError, Needs, Plugin, PluginKind, Registry, Reply, Scope};
+use super::{
+    BodyNeed, BuildCx, ConfigError, Needs, Plugin, PluginKind, Registry, Reply, Scope, resolved,
+};
 use crate::config::resources::Plugins;
 use crate::route::Expr;
 
@@ -30,7 +32,7 @@ impl Meta {
         };
         let replaced = match body {
             Value::String(text) => Reply::with_body(reply.head.status, "text/plain", text.clone()),
-            body => Reply::json(reply.head.status, body.to_string()),
+            body => Reply::json(reply.head.status, body),
         };
         if let Some(media_type) = replaced.head.headers.get(HeaderId::ContentType) {
             // Our own text.
@@ -84,6 +86,7 @@ impl Instance {
         let kind = registry
             .get(name)
             .ok_or_else(|| ConfigError::at("", format!("unknown plugin [{name}]")))?;
+        let conf = &*resolved(conf, cx.environment);
         let plugin = kind.build(conf, cx)?;
         let meta = conf.get("_meta").unwrap_or(&Value::Null);
         let filter = meta

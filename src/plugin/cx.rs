@@ -35,6 +35,8 @@ pub struct Outcome {
     pub node_micros: u64,
     /// How many nodes were tried beyond the first.
     pub retries: u32,
+    /// What each try that failed counts as, as a status.
+    pub failed: Vec<u16>,
     /// What a gRPC call ended with.
     pub grpc_status: Option<Status>,
     /// Whether the answer that was begun can still end with trailers.
@@ -57,6 +59,7 @@ impl Outcome {
             node_status: None,
             node_micros: 0,
             retries: 0,
+            failed: Vec::new(),
             grpc_status: None,
             open_ended: false,
             fault: None,
@@ -177,6 +180,7 @@ impl Context for Cx<'_> {
             "route_name" => self.route.and_then(|route| text(route.name.as_deref()?)),
             "service_id" => self.route.and_then(|route| text(route.service_id.as_deref()?)),
             "status" => text(&self.outcome.status.to_string()),
+            "upstream_addr" => text(&self.outcome.node?.to_string()),
             "balancer_ip" => text(&self.outcome.node?.ip().to_string()),
             "balancer_port" => text(&self.outcome.node?.port().to_string()),
             "grpc_status" => text(self.outcome.grpc_status?.text()),

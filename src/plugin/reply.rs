@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use ringgate_core::{BodyLength, Chunk, Fault, Frame, InvalidField, ResponseHead};
+use serde_json::{Value, json};
 
 /// A body that comes frame by frame.
 pub trait Source {
@@ -48,19 +49,25 @@ impl Reply {
         reply
     }
 
-    /// A reply with JSON text, in the words of APISIX's `core.response.exit`.
-    pub fn json(status: u16, body: impl Into<Bytes>) -> Reply {
-        Reply::with_body(status, "application/json", body)
+    /// A reply in JSON.
+    pub fn json(status: u16, body: &Value) -> Reply {
+        Reply::with_body(status, "application/json", Reply::json_text(body))
+    }
+
+    /// The text of [`Reply::json`], for plugins that make it once: with the line feed that APISIX's
+    /// `core.response.exit` puts behind tables, and behind no text.
+    pub fn json_text(body: &Value) -> Bytes {
+        Bytes::from(format!("{body}\n"))
     }
 
     /// `{"error_msg": …}`, as the gateway's own errors look.
     pub fn error(status: u16, message: &str) -> Reply {
-        Reply::json(status, serde_json::json!({ "error_msg": message }).to_string())
+        Reply::json(status, &json!({ "error_msg": message }))
     }
 
     /// `{"message": …}`, as most of APISIX's plugins refuse.
     pub fn message(status: u16, message: &str) -> Reply {
-        Reply::json(status, serde_json::json!({ "message": message }).to_string())
+        Reply::json(status, &json!({ "message": message }))
     }
 
     /// nginx's page for a status, which clients of APISIX get where a plugin refuses without words.
@@ -70,7 +77,17 @@ impl Reply {
 
     /// The text of [`Reply::page`], for plugins that make it once.
     pub fn page_text(status: u16) -> Bytes {
-        let title = format!("{status} {}", ringgate_core::reason_phrase(status));
+        // Where nginx has words of its own.
+        let words = match status {
+            408 => "Request Time-out",
+            413 => "Request Entity Too Large",
+            414 => "Request-URI Too Large",
+            416 => "Requested Range Not Satisfiable",
+            503 => "Service Temporarily Unavailable",
+            504 => "Gateway Time-out",
+            status => ringgate_core::reason_phrase(status),
+        };
+        let title = format!("{status} {words}");
         let title = title.trim_end();
         let text = format!(
             "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n\

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::PluginKind;
+use super::{Environment, PluginKind};
 use crate::config::plan::Protos;
 use crate::config::schema::Schema;
 use crate::limit::LimitTable;
@@ -110,6 +110,8 @@ pub struct BuildCx {
     pub attributes: Value,
     /// `plugin_metadata` of this plugin.
     pub metadata: Value,
+    /// What `$env://NAME` stands for.
+    pub environment: Environment,
 }
 
 impl BuildCx {

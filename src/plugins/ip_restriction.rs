@@ -135,8 +135,8 @@ mod tests {
                 (&white, "10.200.0.1", 200, ""),
                 (&white, "2001:db8::9", 200, ""),
                 (&white, "::ffff:127.0.0.1", 200, ""),
-                (&white, "11.0.0.1", 403, "{\"message\":\"Your IP address is not allowed\"}"),
-                (&black, "10.1.2.3", 404, "{\"message\":\"no\"}"),
+                (&white, "11.0.0.1", 403, "{\"message\":\"Your IP address is not allowed\"}\n"),
+                (&black, "10.1.2.3", 404, "{\"message\":\"no\"}\n"),
                 (&black, "10.2.2.3", 200, ""),
             ] {
                 let gateway = Gateway::new(

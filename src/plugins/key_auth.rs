@@ -361,6 +361,49 @@ mod tests {
     }
 
     #[test]
+    fn keys_may_be_in_the_environment() {
+        let environment = |name: &str| match name {
+            "TEST_AUTH" => Some("authone".to_owned()),
+            "TEST_JSON" => Some(r#"{"key": "authtwo", "header": "X-Key"}"#.to_owned()),
+            _ => None,
+        };
+        let consumer = |name: &str, key: &str| json!({"username": name, "plugins": {"key-auth": {"key": key}}});
+        let resources = json!({
+            "routes": [{
+                "id": "r", "uri": "/*",
+                "plugins": {"key-auth": {"header": "$ENV://TEST_JSON/header"}},
+                "upstream": {"type": "roundrobin", "nodes": {"127.0.0.1:1980": 1}},
+            }],
+            "consumers": [
+                consumer("a", "$env://TEST_AUTH"),
+                consumer("b", "$ENV://TEST_JSON/key"),
+                consumer("c", "$env://NONE"),
+                consumer("d", "$env://NONE"),
+                consumer("e", "$secret://vault/test1/jack/key"),
+            ],
+        });
+        run(async || {
+            let gateway = Gateway::in_environment(&REGISTRY, &resources, environment);
+            let gateway = gateway.expect("resources that compile");
+            for (key, user) in [
+                ("authone", Some("a")),
+                ("authtwo", Some("b")),
+                ("$env://TEST_AUTH", None),
+                ("$env://NONE", None),
+                ("$secret://vault/test1/jack/key", None),
+                ("", None),
+            ] {
+                let node = Node::default();
+                let answer = gateway.send(Request::get("/a").header("X-Key", key), &node).await;
+                assert_eq!(answer.status(), if user.is_some() { 200 } else { 401 }, "{key}");
+                if user.is_some() {
+                    assert_eq!(node.last().header("X-Consumer-Username").as_deref(), user);
+                }
+            }
+        });
+    }
+
+    #[test]
     fn refusals_are_apisix_s() {
         run(async || {
             for (conf, key, message, realm) in [
@@ -380,7 +423,7 @@ mod tests {
                 }
                 let answer = gateway(conf).get(request).await;
                 assert_eq!(answer.status(), 401);
-                assert_eq!(answer.text(), format!("{{\"message\":\"{message}\"}}"));
+                assert_eq!(answer.text(), format!("{{\"message\":\"{message}\"}}\n"));
                 let challenge = format!("apikey realm=\"{realm}\"");
                 assert_eq!(answer.header("WWW-Authenticate"), Some(challenge));
             }

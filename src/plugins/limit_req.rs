@@ -97,9 +97,7 @@ impl PluginKind for LimitReq {
             return Err(ConfigError::at("policy", reason));
         }
         let (body, media_type) = match conf.rejected_msg {
-            Some(text) => {
-                (Bytes::from(json!({ "error_msg": text }).to_string()), "application/json")
-            }
+            Some(text) => (Reply::json_text(&json!({ "error_msg": text })), "application/json"),
             None => (Reply::page_text(conf.rejected_code), "text/html; charset=utf-8"),
         };
         Ok(Arc::new(Compiled {
@@ -202,7 +200,7 @@ mod tests {
             assert_eq!(get("a").await.status(), 200, "within the burst");
             let refused = get("a").await;
             assert_eq!(refused.status(), 429);
-            assert_eq!(refused.text(), "{\"error_msg\":\"slow down\"}");
+            assert_eq!(refused.text(), "{\"error_msg\":\"slow down\"}\n");
             assert_eq!(refused.header("Retry-After").as_deref(), Some("2"));
             assert_eq!(get("b").await.status(), 200, "another key");
         });

@@ -14,9 +14,11 @@ use serde_json::{Value, json};
 
 use crate::config::plan::Route;
 use crate::plugin::{BuildCx, ConfigError, Cx, Needs, Plugin, PluginKind, Schemas};
-use crate::route::UriPattern;
+use crate::route::{Subject, UriPattern, Variable};
 use crate::telemetry::disabled::{Disabled, Label, Labels};
 use crate::telemetry::labelled::{Base, Bases, RouteLabels, Sample};
+use crate::telemetry::series::Source;
+use crate::telemetry::shape::{SEPARATOR, Shape, VALUE_MAX};
 
 const NAME: &str = "prometheus";
 
@@ -86,8 +88,16 @@ impl PluginKind for Prometheus {
             latency: labels("http_latency"),
             bandwidth: labels("bandwidth"),
         };
-        let global = cx.object.starts_with("global rule/");
-        Ok(Arc::new(Compiled { prefer_name: conf.prefer_name, disabled, global }))
+        let shape = Shape::read(&cx.attributes).map_err(|(field, reason)| {
+            ConfigError::at("", format!("plugin_attr.prometheus.{field}: {reason}"))
+        })?;
+        Ok(Arc::new(Compiled {
+            prefer_name: conf.prefer_name,
+            disabled,
+            global: cx.object.starts_with("global rule/"),
+            extra: shape.variables().map(Variable::compile).collect(),
+            shape,
+        }))
     }
 }
 
@@ -126,11 +136,41 @@ struct Compiled {
     disabled: Disabled,
     /// Whether it is a global rule's, which gives way to a route's own.
     global: bool,
+    shape: Arc<Shape>,
+    /// The values of the operator's own labels.
+    extra: Box<[Variable]>,
+}
+
+/// Who made the answer.
+fn source(cx: &Cx<'_>) -> Source {
+    match (cx.outcome.node_status, cx.outcome.node) {
+        (Some(_), _) => Source::Upstream,
+        (None, Some(_)) => Source::Nginx,
+        (None, None) => Source::Apisix,
+    }
 }
 
 impl Compiled {
+    /// The values of the operator's own labels, one behind the other.
+    fn values(&self, subject: &Subject<'_>) -> String {
+        let mut values = String::new();
+        for (index, variable) in self.extra.iter().enumerate() {
+            if index > 0 {
+                values.push(SEPARATOR);
+            }
+            let value = variable.value(subject).unwrap_or_default();
+            let value = &value[..value.len().min(VALUE_MAX)];
+            values.extend(String::from_utf8_lossy(value).chars().filter(|c| *c != SEPARATOR));
+        }
+        values
+    }
+
     fn record(&self, rq: &RequestHead, cx: &Cx<'_>) {
         let outcome = &cx.outcome;
+        let extra = match self.extra.is_empty() {
+            true => String::new(),
+            false => self.values(&cx.subject(rq)),
+        };
         let sample = Sample {
             consumer: cx.consumer.map_or("", |consumer| &consumer.username),
             node: outcome.node.map(|node| node.ip()),
@@ -139,6 +179,8 @@ impl Compiled {
             upstream_us: outcome.node_status.map(|_| outcome.node_micros),
             bytes_in: outcome.request_bytes,
             bytes_out: outcome.response_bytes,
+            source: source(cx),
+            extra: &extra,
         };
         let address = cx.route.map_or(0, |route| Arc::as_ptr(route).addr());
         KNOWN.with_borrow_mut(|known| {
@@ -150,7 +192,8 @@ impl Compiled {
                 known.insert(key, Known::of(cx.route.map(|route| &**route), cx.route, self));
             }
             if let Some(base) = known.get(&key).and_then(|known| known.base(rq, cx)) {
-                cx.shard.metrics.labelled().borrow_mut().record(base, &sample);
+                let mut series = cx.shard.metrics.labelled().borrow_mut();
+                series.record(base, &self.shape, &sample);
             }
         });
     }
@@ -273,9 +316,16 @@ mod tests {
                 .samples
                 .iter()
                 .map(|sample| {
-                    let labels =
-                        ["code", "route", "matched_uri", "matched_host", "service", "node"]
-                            .map(|label| sample.label(label).unwrap_or("?"));
+                    let labels = [
+                        "code",
+                        "route",
+                        "matched_uri",
+                        "matched_host",
+                        "service",
+                        "node",
+                        "response_source",
+                    ]
+                    .map(|label| sample.label(label).unwrap_or("?"));
                     format!("{} {}", labels.join(","), sample.value)
                 })
                 .collect();
@@ -283,10 +333,10 @@ mod tests {
             assert_eq!(
                 lines,
                 [
-                    "201,first,/a,,s,127.0.0.1 1",
-                    "201,first,/b/*,,s,127.0.0.1 2",
-                    "201,r2,/c,*.example,,127.0.0.2 1",
-                    "404,,,,, 1",
+                    "201,first,/a,,s,127.0.0.1,upstream 1",
+                    "201,first,/b/*,,s,127.0.0.1,upstream 2",
+                    "201,r2,/c,*.example,,127.0.0.2,upstream 1",
+                    "404,,,,,,apisix 1",
                 ]
             );
             let bytes: f64 = families["apisix_bandwidth"]

@@ -76,6 +76,22 @@ impl Replacement {
         Ok(Replacement(pieces.into()))
     }
 
+    /// The same where every `$` has to mean something, as nginx checks it beforehand.
+    pub(super) fn strict(text: &str) -> Result<Replacement, String> {
+        let mut rest = text;
+        while let Some(at) = rest.find('$') {
+            let behind = &rest[at + 1..];
+            rest = match (behind.strip_prefix('$'), capture(behind)) {
+                (Some(behind), _) => behind,
+                (None, Some((_, length))) => &behind[length..],
+                (None, None) => {
+                    return Err(format!("invalid capturing variable name found in \"{text}\""));
+                }
+            };
+        }
+        Replacement::compile(text)
+    }
+
     pub(super) fn append(&self, captures: &Captures<'_>, out: &mut Vec<u8>) {
         for piece in &self.0 {
             match piece {
@@ -249,6 +265,11 @@ mod tests {
             let mut out = Vec::new();
             Replacement::compile(text).unwrap().append(&captures, &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), expected, "{text}");
+        }
+        for (text, valid) in
+            [("/$1${2}$$$0", true), ("/$`1", false), ("/$", false), ("${x}", false), ("", true)]
+        {
+            assert_eq!(Replacement::strict(text).is_ok(), valid, "{text}");
         }
     }
 

@@ -194,7 +194,9 @@ fn compare(rule: &[Value]) -> Result<Node, String> {
         [name, operator] => (name, operator, None, false),
         _ => return Err(invalid()),
     };
-    let variable = Variable::compile(name.as_str().ok_or_else(invalid)?);
+    let name = name.as_str().ok_or_else(invalid)?;
+    super::body::check(name)?;
+    let variable = Variable::compile(name);
     let text = match operator {
         Value::String(text) => text.to_ascii_lowercase(),
         Value::Number(number) => number.to_string(),

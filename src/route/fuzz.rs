@@ -4,8 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use ringgate_core::{ConnectionInfo, Method, RequestHead, Scheme, Version, path};
 
+use super::body::BodyVariables;
 use super::expr::Expr;
-use super::variable::Subject;
+use super::variable::{Context, Subject};
 
 /// Paths: a canonical form is absolute, has no dot segments and stays as it is.
 pub fn fuzz_path(data: &[u8]) {
@@ -29,4 +30,19 @@ pub fn fuzz_expr(data: &[u8]) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 80));
     let connection = ConnectionInfo { peer: address, local: address, tls: None, id: 0 };
     let _ = expr.eval(&Subject::new(&head, &connection));
+}
+
+/// Bodies that routes ask about: forms, JSON and GraphQL; a line before it may be a path into it.
+pub fn fuzz_routed_body(data: &[u8]) {
+    let end = memchr::memchr(b'\n', data).unwrap_or(0);
+    let path = format!("post_arg.{}", String::from_utf8_lossy(&data[..end]));
+    for media in [&b"application/json"[..], b"application/x-www-form-urlencoded", b"text/plain"] {
+        let mut head = RequestHead::new(Method::Post, Version::Http11, Scheme::Http);
+        let _ = head.headers.append(b"Content-Type", media);
+        let body = BodyVariables::new(&head, &data[end..]);
+        for name in [&path, "post_arg.a", "post_arg_a", "post_arg..a[*]", "graphql_name"] {
+            let _ = (body.variable(name), body.list_has(name, b"a"));
+        }
+        let _ = body.list_has("graphql_root_fields", b"a");
+    }
 }

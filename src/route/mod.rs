@@ -6,10 +6,13 @@
 //! variables, texts with variables in them, and `vars` expressions; plugins use them too.
 
 mod addresses;
+mod body;
 mod explain;
 mod expr;
 mod fields;
 mod fuzz;
+mod graphql;
+mod json_path;
 mod operator;
 mod pattern;
 mod spec;
@@ -22,10 +25,11 @@ mod tree;
 mod variable;
 
 pub use addresses::AddressSet;
+pub use body::{Asked, BodyVariables, ROUTED_BODY_MAX};
 pub use explain::{Considered, Verdict};
 pub use expr::{Expr, Failed};
 #[doc(hidden)]
-pub use fuzz::{fuzz_expr, fuzz_path};
+pub use fuzz::{fuzz_expr, fuzz_path, fuzz_routed_body};
 pub use pattern::UriPattern;
 pub use spec::{Methods, RouteError, RouteSpec};
 pub use table::{Candidate, Match, Outcome, Rejection, RouteTable};

@@ -17,7 +17,7 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(Box<[u8]>),
-    Variable { variable: Variable, default: Box<[u8]> },
+    Variable { variable: Variable, default: Option<Box<[u8]>> },
 }
 
 impl Template {
@@ -41,7 +41,10 @@ impl Template {
             };
             push_text(&mut parts, &rest[..dollar]);
             let variable = Variable::compile(name);
-            parts.push(Part::Variable { variable, default: default.as_bytes().into() });
+            parts.push(Part::Variable {
+                variable,
+                default: default.map(|text| text.as_bytes().into()),
+            });
             if parts.len() > MAX_PARTS {
                 return Err(format!("template has more than {MAX_PARTS} parts"));
             }
@@ -52,8 +55,8 @@ impl Template {
         Ok(Template { parts: parts.into() })
     }
 
-    /// Writes the text behind `out`. Returns how many variables had a value: APISIX's limit
-    /// plugins fall back to the client's address where none had.
+    /// Writes the text behind `out`. Returns how many variables had a value or a default: APISIX's
+    /// limit plugins fall back to the client's address where none had.
     pub fn render(&self, subject: &Subject<'_>, out: &mut Vec<u8>) -> usize {
         let mut found = 0;
         for part in &self.parts {
@@ -61,7 +64,12 @@ impl Template {
                 Part::Text(text) => out.extend_from_slice(text),
                 Part::Variable { variable, default } => match variable.append(subject, out) {
                     true => found += 1,
-                    false => out.extend_from_slice(default),
+                    false => {
+                        if let Some(default) = default {
+                            out.extend_from_slice(default);
+                            found += 1;
+                        }
+                    }
                 },
             }
         }
@@ -85,17 +93,17 @@ fn push_text(parts: &mut Vec<Part>, text: &str) {
 }
 
 /// What stands behind a `$`: the name, the default, and how long both are together.
-fn reference(text: &str) -> Option<(&str, &str, usize)> {
+fn reference(text: &str) -> Option<(&str, Option<&str>, usize)> {
     let Some(braced) = text.strip_prefix('{') else {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
         let end = text.find(|c| !is_name(c)).unwrap_or(text.len());
-        return (end > 0).then(|| (&text[..end], "", end));
+        return (end > 0).then(|| (&text[..end], None, end));
     };
     let end = braced.find('}')?;
     let inside = braced[..end].trim();
     let (name, default) = match inside.split_once("??") {
-        Some((name, default)) => (name.trim_end(), default.trim_start()),
-        None => (inside, ""),
+        Some((name, default)) => (name.trim_end(), Some(default.trim_start())),
+        None => (inside, None),
     };
     (!name.is_empty()).then_some((name, default, end + 2))
 }

@@ -53,6 +53,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Whose `X-Forwarded-*` is believed.
     pub trusted: Vec<IpNet>,
+    /// Whether every answer says what the nodes answered (`X-APISIX-Upstream-Status`).
+    pub show_upstream_status: bool,
     /// How many shards share the process's bounds.
     pub shards: usize,
     /// Client connections per shard.

@@ -25,6 +25,7 @@ fn worker(engine: EngineChoice, shards: usize) -> (Worker, flume::Receiver<Arc<P
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             trusted: Vec::new(),
+            show_upstream_status: false,
             shards,
             connections: 1024,
             descriptors: i32::MAX,

@@ -12,6 +12,8 @@ pub enum Label {
     Service,
     Consumer,
     Node,
+    RequestType,
+    ResponseSource,
 }
 
 impl Label {
@@ -24,6 +26,8 @@ impl Label {
             "service" => Label::Service,
             "consumer" => Label::Consumer,
             "node" => Label::Node,
+            "request_type" => Label::RequestType,
+            "response_source" => Label::ResponseSource,
             _ => return None,
         })
     }
@@ -59,7 +63,8 @@ pub struct Disabled {
 impl Disabled {
     /// Whether no metric tells a label.
     pub fn everywhere(self, label: Label) -> bool {
-        let only_of_status = matches!(label, Label::MatchedUri | Label::MatchedHost);
+        let only_of_status =
+            matches!(label, Label::MatchedUri | Label::MatchedHost | Label::ResponseSource);
         self.status.has(label)
             && (only_of_status || self.latency.has(label) && self.bandwidth.has(label))
     }

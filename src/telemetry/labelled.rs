@@ -17,7 +17,8 @@ use smallvec::SmallVec;
 
 use super::clock::Folded;
 use super::disabled::{Disabled, Label};
-use super::series::{Bandwidth, Group, Labelled, Latencies, ShardSeries};
+use super::series::{Bandwidth, Group, Labelled, Latencies, ShardSeries, Source};
+use super::shape::Shape;
 
 /// The bound on series of one metric, where none is configured.
 pub const SERIES_MAX: usize = 10_000;
@@ -97,6 +98,11 @@ pub struct Sample<'a> {
     pub bytes_in: u64,
     /// Bytes sent.
     pub bytes_out: u64,
+    /// Who made the answer.
+    pub source: Source,
+    /// The values of the operator's own labels, in the order of [`Shape::variables`], with
+    /// [`SEPARATOR`](super::shape::SEPARATOR) between them; empty where there are none.
+    pub extra: &'a str,
 }
 
 type FastMap<K, V> = HashMap<K, V, BuildHasherDefault<Folded>>;
@@ -108,17 +114,20 @@ const OTHER: u32 = 0;
 struct Cells {
     base: Option<Arc<Base>>,
     consumer: u32,
+    extra: Option<Arc<str>>,
     node: Option<IpAddr>,
-    statuses: SmallVec<[(u16, u64); 2]>,
+    statuses: SmallVec<[(u16, Source, u64); 2]>,
     latency: u32,
     bandwidth: u32,
 }
 
-/// What finds a group's cells: a word for route and consumer, and the node's address.
+/// What finds a group's cells: a word for route and consumer, and the node's address; with labels of
+/// the operator's own, another word.
 #[derive(PartialEq, Eq)]
 struct Key {
     base: u32,
     consumer: u32,
+    extra: u32,
     node: Option<IpAddr>,
 }
 
@@ -126,6 +135,9 @@ impl Hash for Key {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64((u64::from(self.base) << 32) | u64::from(self.consumer));
+        if self.extra != 0 {
+            state.write_u32(self.extra);
+        }
         match self.node {
             None => {}
             Some(IpAddr::V4(address)) => state.write_u32(address.to_bits()),
@@ -140,6 +152,9 @@ pub struct LabelledSeries {
     statuses: usize,
     consumers: FastMap<Arc<str>, u32>,
     consumer_names: Vec<Arc<str>>,
+    /// Values of the operator's own labels; none has the number 0.
+    extras: FastMap<Arc<str>, u32>,
+    shape: Arc<Shape>,
     index: FastMap<Key, u32>,
     groups: Vec<Cells>,
     latencies: Vec<Latencies>,
@@ -155,6 +170,8 @@ impl LabelledSeries {
             statuses: 0,
             consumers: FastMap::default(),
             consumer_names: Vec::new(),
+            extras: FastMap::default(),
+            shape: Arc::default(),
             index: FastMap::default(),
             groups: Vec::new(),
             latencies: Vec::new(),
@@ -163,8 +180,8 @@ impl LabelledSeries {
         }
     }
 
-    /// Counts one request.
-    pub fn record(&mut self, base: &Arc<Base>, sample: &Sample<'_>) {
+    /// Counts one request. `shape` is the process's.
+    pub fn record(&mut self, base: &Arc<Base>, shape: &Arc<Shape>, sample: &Sample<'_>) {
         let mut sample = *sample;
         let disabled = base.labels.disabled;
         if disabled != Disabled::default() {
@@ -177,7 +194,7 @@ impl LabelledSeries {
         }
         let sample = &sample;
         if self.groups.is_empty() {
-            self.start();
+            self.start(shape);
         }
         let place = self.place(base, sample);
         let mut dropped = place == OTHER;
@@ -185,18 +202,20 @@ impl LabelledSeries {
         let (latency, bandwidth) = (cells.latency, cells.bandwidth);
         dropped |= latency == OTHER || bandwidth == OTHER;
 
-        let known = cells.statuses.iter_mut().find(|(status, _)| *status == sample.status);
-        if let Some((_, count)) = known {
+        let is_known = |(status, source, _): &&mut (u16, Source, u64)| {
+            *status == sample.status && *source == sample.source
+        };
+        if let Some((_, _, count)) = cells.statuses.iter_mut().find(is_known) {
             *count += 1;
         } else if place == OTHER || self.statuses < self.series_max {
-            cells.statuses.push((sample.status, 1));
+            cells.statuses.push((sample.status, sample.source, 1));
             self.statuses += usize::from(place != OTHER);
         } else {
             dropped = true;
-            self.count_other_status(sample.status);
+            self.count_other_status(sample);
         }
         if let Some(latencies) = self.latencies.get_mut(latency as usize) {
-            latencies.record(sample.request_us, sample.upstream_us);
+            latencies.record(&self.shape.bounds, sample.request_us, sample.upstream_us);
         }
         if let Some(bandwidth) = self.bandwidths.get_mut(bandwidth as usize) {
             bandwidth.ingress = bandwidth.ingress.wrapping_add(sample.bytes_in);
@@ -216,6 +235,7 @@ impl LabelledSeries {
                 .consumer_names
                 .get(cells.consumer as usize)
                 .map_or_else(|| Arc::from(""), Arc::clone),
+            extra: cells.extra.clone(),
             node: cells.node,
             statuses: cells.statuses.to_vec(),
             latency: cells.latency,
@@ -223,6 +243,7 @@ impl LabelledSeries {
         });
         Labelled {
             shards: vec![ShardSeries {
+                shape: Arc::clone(&self.shape),
                 groups: groups.collect(),
                 latencies: self.latencies.clone(),
                 bandwidths: self.bandwidths.clone(),
@@ -232,7 +253,8 @@ impl LabelledSeries {
     }
 
     /// Makes the places of what will not fit, and the empty consumer.
-    fn start(&mut self) {
+    fn start(&mut self, shape: &Arc<Shape>) {
+        self.shape = Arc::clone(shape);
         self.latencies.push(Latencies::default());
         self.bandwidths.push(Bandwidth::default());
         let empty: Arc<str> = Arc::from("");
@@ -241,6 +263,7 @@ impl LabelledSeries {
         self.groups.push(Cells {
             base: None,
             consumer: 0,
+            extra: None,
             node: None,
             statuses: SmallVec::new(),
             latency: OTHER,
@@ -254,8 +277,13 @@ impl LabelledSeries {
             "" => Some(0),
             name => self.consumers.get(name).copied(),
         };
-        if let Some(consumer) = consumer
-            && let Some(place) = self.index.get(&Key { base: base.id, consumer, node: sample.node })
+        let extra = match sample.extra {
+            "" => Some(0),
+            values => self.extras.get(values).copied(),
+        };
+        if let (Some(consumer), Some(extra)) = (consumer, extra)
+            && let Some(place) =
+                self.index.get(&Key { base: base.id, consumer, extra, node: sample.node })
         {
             return *place;
         }
@@ -276,22 +304,38 @@ impl LabelledSeries {
             self.consumers.insert(name, number);
             number
         });
-        self.index.insert(Key { base: base.id, consumer, node: sample.node }, place);
+        // Above 0, which is for none.
+        let extras = u32::try_from(self.extras.len() + 1).unwrap_or(0);
+        let (extra, values) = match sample.extra {
+            "" => (0, None),
+            values => match self.extras.get_key_value(values) {
+                Some((values, number)) => (*number, Some(Arc::clone(values))),
+                None => {
+                    let values: Arc<str> = Arc::from(values);
+                    self.extras.insert(Arc::clone(&values), extras);
+                    (extras, Some(values))
+                }
+            },
+        };
+        self.index.insert(Key { base: base.id, consumer, extra, node: sample.node }, place);
         // A group has three latency series and two of bandwidth.
         let latency = next_place(&mut self.latencies, self.series_max / 3);
         let bandwidth = next_place(&mut self.bandwidths, self.series_max / 2);
         let (base, node) = (Some(Arc::clone(base)), sample.node);
         let statuses = SmallVec::new();
-        self.groups.push(Cells { base, consumer, node, statuses, latency, bandwidth });
+        let extra = values;
+        self.groups.push(Cells { base, consumer, extra, node, statuses, latency, bandwidth });
         place
     }
 
     #[cold]
-    fn count_other_status(&mut self, status: u16) {
+    fn count_other_status(&mut self, sample: &Sample<'_>) {
         let Some(other) = self.groups.get_mut(OTHER as usize) else { return };
-        match other.statuses.iter_mut().find(|(known, _)| *known == status) {
-            Some((_, count)) => *count += 1,
-            None => other.statuses.push((status, 1)),
+        let (status, source) = (sample.status, sample.source);
+        match other.statuses.iter_mut().find(|(known, from, _)| (*known, *from) == (status, source))
+        {
+            Some((_, _, count)) => *count += 1,
+            None => other.statuses.push((status, source, 1)),
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod metrics;
 mod repeats;
 pub mod report;
 pub mod series;
+pub mod shape;
 pub mod snapshot;
 #[cfg(test)]
 pub(crate) mod strict_parser;

@@ -9,6 +9,7 @@ use super::exposition::{Exposition, Family, Kind, Milliseconds, Seconds};
 use super::latency::{BOUNDS_US, Latency};
 use super::metrics::{Counter, Gauge, Protocol, Refusal, STATUS_CLASSES};
 use super::series::{Admission, Histogram, Latencies, Series, ServiceKey};
+use super::shape::{Extra, Shape};
 use super::snapshot::Snapshot;
 
 /// Numbers that belong to the process and to no shard.
@@ -26,6 +27,17 @@ pub struct ProcessFacts {
     pub disk_lines_lost: u64,
     /// Failed disk operations.
     pub disk_errors: u64,
+    /// Where the store is etcd: what is known of it.
+    pub etcd: Option<EtcdFacts>,
+}
+
+/// What is known of etcd.
+#[derive(Debug, Clone, Default)]
+pub struct EtcdFacts {
+    /// Whether it can be followed now.
+    pub reachable: bool,
+    /// By kind of resource, the latest revision that wrote one of them.
+    pub modified: Vec<(&'static str, u64)>,
 }
 
 /// Writes reports; remembers which labelled series were shown.
@@ -174,7 +186,10 @@ fn apisix_process(text: &mut Exposition, merged: &Snapshot, facts: &ProcessFacts
     )
     .sample(&[], merged.requests_total());
     text.family("apisix_node_info", Kind::Gauge, "Info of APISIX node")
-        .sample(&[("hostname", &facts.hostname)], 1);
+        .sample(&[("hostname", &facts.hostname), ("version", &facts.version)], 1);
+    if let Some(etcd) = &facts.etcd {
+        apisix_etcd(text, etcd);
+    }
     // nginx tells reading and writing apart; here a request under way counts as writing. What has
     // none waits: with several streams on a connection, that is a lower bound.
     let (active, writing) =
@@ -199,18 +214,50 @@ fn apisix_process(text: &mut Exposition, merged: &Snapshot, facts: &ProcessFacts
     }
 }
 
+/// APISIX tells how far each of its watches has read (`prev_index`), and what etcd is at
+/// (`x_etcd_index`); here one watch reads all, so both are the latest revision that it brought.
+fn apisix_etcd(text: &mut Exposition, etcd: &EtcdFacts) {
+    let help = "Config server etcd reachable from APISIX, 0 is unreachable";
+    text.family("apisix_etcd_reachable", Kind::Gauge, help).sample(&[], u8::from(etcd.reachable));
+    let help = "Etcd modify index for APISIX keys";
+    let mut family = text.family("apisix_etcd_modify_indexes", Kind::Gauge, help);
+    let latest = etcd.modified.iter().map(|(_, revision)| *revision).max().unwrap_or(0);
+    let all = ["max_modify_index", "prev_index", "x_etcd_index"].map(|key| (key, latest));
+    for (key, revision) in etcd.modified.iter().copied().chain(all) {
+        family.sample(&[("key", key)], revision);
+    }
+}
+
+/// The labels that latencies and bandwidth share, behind `type`; then the operator's own.
 fn service_labels<'a>(
     kind: &'a str,
     key: &'a ServiceKey,
     node: &'a str,
-) -> [(&'a str, &'a str); 5] {
-    [
+    extra: &'a Extra,
+) -> Vec<(&'a str, &'a str)> {
+    let mut labels = vec![
         ("type", kind),
-        ("route", &key.route),
+        ("route", &*key.route),
         ("service", &key.service),
         ("consumer", &key.consumer),
         ("node", node),
-    ]
+    ];
+    labels.extend(about_models(key));
+    labels.extend(own_labels(key, extra));
+    labels
+}
+
+/// Labels that are about language models, which no request here is for.
+fn about_models(key: &ServiceKey) -> [(&str, &str); 3] {
+    [("request_type", key.request_type), ("request_llm_model", ""), ("llm_model", "")]
+}
+
+fn own_labels<'a>(
+    key: &'a ServiceKey,
+    extra: &'a Extra,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let value = |at: usize| key.extra.get(at).map_or("", |value| value);
+    extra.names.iter().enumerate().map(move |(at, name)| (&**name, value(at)))
 }
 
 fn node_label(key: &ServiceKey) -> String {
@@ -221,38 +268,44 @@ fn apisix_series(text: &mut Exposition, series: &Series) {
     let help = "HTTP status codes per service in APISIX";
     let mut family = text.family("apisix_http_status", Kind::Counter, help);
     for (key, count) in &series.statuses {
-        let labels = [
-            ("code", &*key.code.to_string()),
+        let (code, node) = (key.code.to_string(), node_label(&key.service));
+        let mut labels = vec![
+            ("code", &*code),
             ("route", &key.service.route),
             ("matched_uri", &key.matched_uri),
             ("matched_host", &key.matched_host),
             ("service", &key.service.service),
             ("consumer", &key.service.consumer),
-            ("node", &node_label(&key.service)),
+            ("node", &node),
         ];
+        labels.extend(about_models(&key.service));
+        labels.push(("response_source", key.source.name()));
+        labels.extend(own_labels(&key.service, &series.shape.status));
         family.sample(&labels, count);
     }
     let help = "Total bandwidth in bytes consumed per service in APISIX";
     let mut family = text.family("apisix_bandwidth", Kind::Counter, help);
+    let extra = &series.shape.bandwidth;
     for (key, bandwidth) in &series.bandwidths {
         let node = node_label(key);
-        family.sample(&service_labels("egress", key, &node), bandwidth.egress);
-        family.sample(&service_labels("ingress", key, &node), bandwidth.ingress);
+        family.sample(&service_labels("egress", key, &node, extra), bandwidth.egress);
+        family.sample(&service_labels("ingress", key, &node, extra), bandwidth.ingress);
     }
     let help = "HTTP request latency in milliseconds per service in APISIX";
     let mut family = text.family("apisix_http_latency", Kind::Histogram, help);
     for (key, latencies) in &series.latencies {
-        apisix_latency(&mut family, key, latencies);
+        apisix_latency(&mut family, key, latencies, &series.shape);
     }
 }
 
-fn apisix_latency(family: &mut Family<'_>, key: &ServiceKey, latencies: &Latencies) {
+fn apisix_latency(family: &mut Family<'_>, key: &ServiceKey, latencies: &Latencies, shape: &Shape) {
     let node = node_label(key);
     let mut write = |kind: &str, latency: &Histogram| {
         if latency.count() > 0 {
+            let buckets = latency.cumulative(&shape.bounds);
             family.histogram(
-                &service_labels(kind, key, &node),
-                latency.cumulative(),
+                &service_labels(kind, key, &node, &shape.latency),
+                buckets.map(|(us, count)| (Milliseconds(u64::from(us)), count)),
                 Milliseconds(latency.sum_us),
                 latency.count(),
             );
@@ -267,6 +320,7 @@ fn apisix_latency(family: &mut Family<'_>, key: &ServiceKey, latencies: &Latenci
 mod tests {
     use super::super::labelled::{Bases, RouteLabels, Sample};
     use super::super::metrics::{Done, ShardMetrics};
+    use super::super::series::Source;
     use super::super::strict_parser::parse;
     use super::*;
 
@@ -293,6 +347,7 @@ mod tests {
         });
         metrics.labelled().borrow_mut().record(
             &base,
+            &Default::default(),
             &Sample {
                 consumer: "jack",
                 node: Some(std::net::IpAddr::from([127, 0, 0, 1])),
@@ -301,6 +356,8 @@ mod tests {
                 upstream_us,
                 bytes_in,
                 bytes_out,
+                source: Source::Upstream,
+                extra: "",
             },
         );
         metrics.snapshot()
@@ -315,7 +372,19 @@ mod tests {
         let names: Vec<_> = status.labels.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(
             names,
-            ["code", "route", "matched_uri", "matched_host", "service", "consumer", "node"]
+            [
+                "code",
+                "route",
+                "matched_uri",
+                "matched_host",
+                "service",
+                "consumer",
+                "node",
+                "request_type",
+                "request_llm_model",
+                "llm_model",
+                "response_source",
+            ]
         );
         assert_eq!(status.label("route"), Some("r\"1\""));
         assert_eq!(status.label("node"), Some("127.0.0.1"));

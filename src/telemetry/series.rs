@@ -8,41 +8,25 @@ use std::sync::Arc;
 
 use super::disabled::{Disabled, Label, Labels};
 use super::labelled::RouteLabels;
-
-/// APISIX's buckets, in ms.
-pub const BUCKETS_MS: [u32; 15] =
-    [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
-
-/// The same in µs, to compare with.
-const BUCKETS_US: [u32; BUCKETS_MS.len()] = {
-    let mut bounds = BUCKETS_MS;
-    let mut i = 0;
-    while i < bounds.len() {
-        bounds[i] *= 1_000;
-        i += 1;
-    }
-    bounds
-};
+use super::shape::{BUCKETS_MAX, Bounds, Extra, SEPARATOR, Shape};
 
 /// What `route` says of all that did not fit.
 pub const OTHER_ROUTE: &str = "…other";
 
-/// Durations in APISIX's buckets.
+/// Durations in buckets.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Histogram {
-    buckets: [u64; BUCKETS_MS.len() + 1],
+    buckets: [u64; BUCKETS_MAX + 1],
     /// The sum, in µs.
     pub sum_us: u64,
 }
 
 impl Histogram {
     #[inline]
-    fn record(&mut self, us: u64) {
+    fn record(&mut self, bounds: &Bounds, us: u64) {
         self.sum_us = self.sum_us.wrapping_add(us);
         let us = u32::try_from(us).unwrap_or(u32::MAX);
-        // Compares with all bounds at once rather than branching at each.
-        let bucket = BUCKETS_US.iter().filter(|bound| us > **bound).count();
-        if let Some(count) = self.buckets.get_mut(bucket) {
+        if let Some(count) = self.buckets.get_mut(bounds.bucket(us)) {
             *count += 1;
         }
     }
@@ -59,9 +43,9 @@ impl Histogram {
         self.buckets.iter().sum()
     }
 
-    /// How many were at most each of [`BUCKETS_MS`].
-    pub fn cumulative(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
-        BUCKETS_MS.iter().zip(&self.buckets).scan(0, |total, (bound, count)| {
+    /// How many were at most each of the bounds, in µs.
+    pub fn cumulative(&self, bounds: &Bounds) -> impl Iterator<Item = (u32, u64)> {
+        bounds.us().iter().zip(&self.buckets).scan(0, |total, (bound, count)| {
             *total += count;
             Some((*bound, *total))
         })
@@ -81,12 +65,12 @@ pub struct Latencies {
 
 impl Latencies {
     #[inline]
-    pub(super) fn record(&mut self, request_us: u64, upstream_us: Option<u64>) {
-        self.request.record(request_us);
+    pub(super) fn record(&mut self, bounds: &Bounds, request_us: u64, upstream_us: Option<u64>) {
+        self.request.record(bounds, request_us);
         if let Some(upstream_us) = upstream_us {
-            self.upstream.record(upstream_us);
+            self.upstream.record(bounds, upstream_us);
         }
-        self.apisix.record(request_us.saturating_sub(upstream_us.unwrap_or(0)));
+        self.apisix.record(bounds, request_us.saturating_sub(upstream_us.unwrap_or(0)));
     }
 
     fn merge(&mut self, other: &Latencies) {
@@ -105,13 +89,39 @@ pub struct Bandwidth {
     pub egress: u64,
 }
 
+/// Who made an answer (`response_source`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// The gateway: a plugin, or no node was asked.
+    Apisix,
+    /// The gateway, as the node that was asked gave no answer: APISIX's nginx does that.
+    Nginx,
+    /// The node.
+    Upstream,
+    /// Not told.
+    Untold,
+}
+
+impl Source {
+    /// As the label says it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Source::Apisix => "apisix",
+            Source::Nginx => "nginx",
+            Source::Upstream => "upstream",
+            Source::Untold => "",
+        }
+    }
+}
+
 /// A group's labels and statuses; `labels` is `None` for what did not fit.
 #[derive(Debug, Clone)]
 pub(super) struct Group {
     pub(super) labels: Option<RouteLabels>,
     pub(super) consumer: Arc<str>,
+    pub(super) extra: Option<Arc<str>>,
     pub(super) node: Option<IpAddr>,
-    pub(super) statuses: Vec<(u16, u64)>,
+    pub(super) statuses: Vec<(u16, Source, u64)>,
     pub(super) latency: u32,
     pub(super) bandwidth: u32,
 }
@@ -119,6 +129,7 @@ pub(super) struct Group {
 /// One shard's series.
 #[derive(Debug, Clone)]
 pub(super) struct ShardSeries {
+    pub(super) shape: Arc<Shape>,
     pub(super) groups: Vec<Group>,
     pub(super) latencies: Vec<Latencies>,
     pub(super) bandwidths: Vec<Bandwidth>,
@@ -146,6 +157,9 @@ pub struct ServiceKey {
     pub service: Arc<str>,
     pub consumer: Arc<str>,
     pub node: Option<IpAddr>,
+    pub request_type: &'static str,
+    /// The values of the operator's own labels of the metric.
+    pub extra: Box<[Box<str>]>,
 }
 
 /// The labels of statuses.
@@ -156,7 +170,11 @@ pub struct StatusKey {
     pub matched_uri: Arc<str>,
     pub matched_host: Arc<str>,
     pub code: u16,
+    pub source: Source,
 }
+
+/// What APISIX tells of requests that are not for a language model: all of them, here.
+const REQUEST_TYPE: &str = "traditional_http";
 
 impl ServiceKey {
     fn other() -> ServiceKey {
@@ -166,6 +184,8 @@ impl ServiceKey {
             service: Arc::clone(&empty),
             consumer: empty,
             node: None,
+            request_type: "",
+            extra: Box::default(),
         }
     }
 }
@@ -181,6 +201,8 @@ pub struct Series {
     pub bandwidths: BTreeMap<ServiceKey, Bandwidth>,
     /// Requests of which something was counted under the overflow series.
     pub dropped: u64,
+    /// What the metrics look like.
+    pub shape: Arc<Shape>,
 }
 
 /// Which series the process shows. Kept from scrape to scrape, so that a series that was shown goes
@@ -213,6 +235,7 @@ impl Admission {
         let mut series = Series::default();
         for shard in &labelled.shards {
             series.dropped = series.dropped.wrapping_add(shard.dropped);
+            series.shape = Arc::clone(&shard.shape);
             // What did not fit on the shard is in the first place of each table; groups without
             // a place of their own point there, so each place is counted once, with its owner.
             for (number, group) in shard.groups.iter().enumerate() {
@@ -232,13 +255,14 @@ impl Admission {
     }
 
     fn statuses(&mut self, series: &mut Series, group: &Group) {
-        for (code, count) in &group.statuses {
-            let mut key = group.status_key(*code);
+        let shape = Arc::clone(&series.shape);
+        for (code, source, count) in &group.statuses {
+            let mut key = group.status_key(&shape, *code, *source);
             let fits =
                 group.labels.is_none() || admitted(&mut self.statuses, &key, self.series_max);
             if !fits {
                 series.dropped = series.dropped.wrapping_add(*count);
-                key = Group::other_status_key(*code);
+                key = Group::other_status_key(*code, *source);
             }
             *series.statuses.entry(key).or_default() += count;
         }
@@ -248,7 +272,8 @@ impl Admission {
         if latencies.request.count() == 0 {
             return;
         }
-        let key = group.service_key(group.disabled().latency);
+        let key = group
+            .service_key(group.disabled().latency, group.extra(&series.shape, Metric::Latency));
         let fits =
             group.labels.is_none() || admitted(&mut self.latencies, &key, self.series_max / 3);
         let key = if fits { key } else { ServiceKey::other() };
@@ -259,7 +284,8 @@ impl Admission {
         if bandwidth.ingress == 0 && bandwidth.egress == 0 {
             return;
         }
-        let key = group.service_key(group.disabled().bandwidth);
+        let key = group
+            .service_key(group.disabled().bandwidth, group.extra(&series.shape, Metric::Bandwidth));
         let fits =
             group.labels.is_none() || admitted(&mut self.bandwidths, &key, self.series_max / 2);
         let key = if fits { key } else { ServiceKey::other() };
@@ -267,6 +293,14 @@ impl Admission {
         sum.ingress = sum.ingress.wrapping_add(bandwidth.ingress);
         sum.egress = sum.egress.wrapping_add(bandwidth.egress);
     }
+}
+
+/// The metrics that can have labels of the operator's own.
+#[derive(Clone, Copy)]
+enum Metric {
+    Status,
+    Latency,
+    Bandwidth,
 }
 
 /// A label's value, or nothing where it is left empty.
@@ -279,8 +313,22 @@ impl Group {
         self.labels.as_ref().map(|labels| labels.disabled).unwrap_or_default()
     }
 
+    /// The values of the operator's own labels of a metric.
+    fn extra(&self, shape: &Shape, metric: Metric) -> Box<[Box<str>]> {
+        let (before, own): (usize, &Extra) = match metric {
+            Metric::Status => (0, &shape.status),
+            Metric::Latency => (shape.status.names.len(), &shape.latency),
+            Metric::Bandwidth => {
+                (shape.status.names.len() + shape.latency.names.len(), &shape.bandwidth)
+            }
+        };
+        let values = self.extra.as_deref().unwrap_or_default();
+        let mut values = values.split(SEPARATOR).skip(before);
+        own.names.iter().map(|_| values.next().unwrap_or_default().into()).collect()
+    }
+
     /// The labels, but for those that are left empty.
-    fn service_key(&self, empty: Labels) -> ServiceKey {
+    fn service_key(&self, empty: Labels, extra: Box<[Box<str>]>) -> ServiceKey {
         let told = |label, value| told(empty, label, value);
         match &self.labels {
             Some(labels) => ServiceKey {
@@ -288,32 +336,36 @@ impl Group {
                 service: told(Label::Service, &labels.service),
                 consumer: told(Label::Consumer, &self.consumer),
                 node: self.node.filter(|_| !empty.has(Label::Node)),
+                request_type: if empty.has(Label::RequestType) { "" } else { REQUEST_TYPE },
+                extra,
             },
             None => ServiceKey::other(),
         }
     }
 
-    fn status_key(&self, code: u16) -> StatusKey {
+    fn status_key(&self, shape: &Shape, code: u16, source: Source) -> StatusKey {
         let empty = self.disabled().status;
         let told = |label, value| told(empty, label, value);
         match &self.labels {
             Some(labels) => StatusKey {
-                service: self.service_key(empty),
+                service: self.service_key(empty, self.extra(shape, Metric::Status)),
                 matched_uri: told(Label::MatchedUri, &labels.matched_uri),
                 matched_host: told(Label::MatchedHost, &labels.matched_host),
                 code,
+                source: if empty.has(Label::ResponseSource) { Source::Untold } else { source },
             },
-            None => Group::other_status_key(code),
+            None => Group::other_status_key(code, source),
         }
     }
 
-    fn other_status_key(code: u16) -> StatusKey {
+    fn other_status_key(code: u16, source: Source) -> StatusKey {
         let empty: Arc<str> = Arc::from("");
         StatusKey {
             service: ServiceKey::other(),
             matched_uri: Arc::clone(&empty),
             matched_host: empty,
             code,
+            source,
         }
     }
 }
@@ -326,12 +378,12 @@ mod tests {
     fn a_bound_is_inside_its_bucket() {
         let mut histogram = Histogram::default();
         for us in [0, 1_000, 1_001, 60_000_000, 60_000_001, u64::MAX / 4] {
-            histogram.record(us);
+            histogram.record(&Bounds::default(), us);
         }
-        let counts: Vec<_> = histogram.cumulative().collect();
-        assert_eq!(counts[0], (1, 2));
-        assert_eq!(counts[1], (2, 3));
-        assert_eq!(counts[14], (60_000, 4));
+        let counts: Vec<_> = histogram.cumulative(&Bounds::default()).collect();
+        assert_eq!(counts[0], (1_000, 2));
+        assert_eq!(counts[1], (2_000, 3));
+        assert_eq!(counts[14], (60_000_000, 4));
         assert_eq!(histogram.count(), 6);
     }
 }

@@ -12,6 +12,7 @@ pub struct Told {
     pub status: u16,
     /// [`Value::Null`] where it is not JSON.
     pub body: Value,
+    /// Without the line feed at its end.
     pub text: String,
     pub response: Response,
 }
@@ -62,6 +63,7 @@ impl Admin {
             _ => self.client.response(),
         };
         let text = response.text();
+        let text = text.strip_suffix('\n').map_or(text.clone(), str::to_owned);
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Told { status: response.status, body, text, response }
     }

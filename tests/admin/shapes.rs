@@ -43,6 +43,10 @@ fn answers_have_apisix_shapes() {
     assert!(got.body["modifiedIndex"].as_u64().unwrap() > created);
 
     let list = admin.get("/routes");
+    for told in [&again, &got, &list, &admin.get("/routes/none"), &admin.get("/nothing")] {
+        let text = told.response.text();
+        assert!(text.ends_with("}\n"), "APISIX puts a line feed behind every table: {text:?}");
+    }
     assert_eq!(list.body["total"], 1);
     assert_eq!(list.body["list"], json!([got.body]));
 

@@ -208,6 +208,12 @@ fn no_node_is_503_and_all_down_is_502() {
         let text = body["error_msg"].as_str().unwrap();
         assert!(text.starts_with(&status.to_string()), "{path}: {text}");
         assert!(!text.contains("127."), "nodes are nobody's business: {text}");
+        let tries = match path {
+            "/down" => Some("502, 502"),
+            "/one" => Some("502"),
+            _ => None,
+        };
+        assert_eq!(answer.get("X-APISIX-Upstream-Status"), tries, "{path}");
     }
     assert!(node.requests().is_empty(), "weight 0 gets nothing");
 }

@@ -168,6 +168,36 @@ fn the_status_tells_how_it_is() {
 }
 
 #[test]
+fn prometheus_looks_as_its_attributes_say() {
+    let node = named("node");
+    let mut plugged = route("1", "/*", node.address);
+    plugged["plugins"] = json!({"prometheus": {}});
+    let attributes = json!({"prometheus": {
+        "export_uri": "/a", "default_buckets": [15, 55.5],
+        "metrics": {"http_status": {"extra_labels": [
+            {"upstream_addr": "$upstream_addr"}, {"dummy": "$dummy"}, {"x": "$http_x"},
+        ]}},
+    }});
+    let config = Config::new(&Resources::new().route(plugged)).set("plugin_attr", attributes);
+    let gateway = config.start();
+    assert_eq!(gateway.client().ask(request("GET", "/", "X: \"1\r\n")).status, 200);
+    let text = fetch(gateway.metrics_address, "/a", "").unwrap().text();
+    let expected = format!(
+        "apisix_http_status{{code=\"200\",route=\"1\",matched_uri=\"/*\",matched_host=\"\",service=\"\",\
+         consumer=\"\",node=\"127.0.0.1\",request_type=\"traditional_http\",request_llm_model=\"\",\
+         llm_model=\"\",response_source=\"upstream\",upstream_addr=\"{}\",dummy=\"\",x=\"\\\"1\"}} 1",
+        node.address
+    );
+    assert!(text.contains(&expected), "{text}");
+    let count = |le: &str| text.matches(&format!("le=\"{le}\"")).count();
+    let latencies = text.matches("apisix_http_latency_bucket{type=\"upstream\"").count();
+    assert_eq!((latencies, count("15"), count("55.5")), (3, 3, 3), "{text}");
+    let elsewhere = fetch(gateway.metrics_address, "/apisix/prometheus/metrics", "").unwrap();
+    assert_eq!(elsewhere.status, 404);
+    assert!(!text.contains("etcd"));
+}
+
+#[test]
 fn metrics_are_well_formed_and_move() {
     let a = named("answer");
     let resources = Resources::new().route(route("all", "/a", a.address));
@@ -192,7 +222,7 @@ fn metrics_are_well_formed_and_move() {
     let moved = |name: &str| after.sum(name, &[]) - before.sum(name, &[]);
     assert_eq!(moved("apisix_http_requests_total"), 8.0);
     assert_eq!(moved("ringgate_connections_accepted_total"), 2.0);
-    assert_eq!(moved("ringgate_bytes_sent_total"), 42.0 + 35.0, "bodies");
+    assert_eq!(moved("ringgate_bytes_sent_total"), 42.0 + 36.0, "bodies");
     assert_eq!(moved("ringgate_upstream_connections_opened_total"), 1.0);
     assert_eq!(moved("ringgate_upstream_connections_reused_total"), 6.0);
     assert_eq!(moved("ringgate_request_duration_seconds_count"), 8.0);

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::origin::pattern;
-use crate::support::Config;
+use crate::support::{Config, Resources};
 use crate::wire::{Protocol, value};
 use crate::world::{Ask, Plugins, World, every_pair, pairs};
 
@@ -253,6 +253,57 @@ fn grpc_plugins_translate() {
         assert!(world.origin.seen(&got.id).await.body == framed(NOTE));
         let got = world.send(down, up, &Ask::get("json/any?text=hi")).await;
         assert_eq!(got.told(), (200, "{\"text\":\"hi\"}".into(), true));
+    });
+}
+
+/// The body decides the route, and goes to its node whole.
+#[test]
+fn routes_are_found_by_what_the_body_says() {
+    let marked = json!({"response-rewrite": {"headers": {"set": {"X-Picked": "yes"}}}});
+    let world = World::start(&[Plugins { name: "picked", plugins: marked }], |_, resources| {
+        let text = resources.text();
+        let mut kinds: serde_json::Value =
+            serde_json::from_str(text.trim_end_matches("#END\n")).unwrap();
+        let routes = kinds["routes"].as_array_mut().unwrap();
+        for route in routes.iter_mut().filter(|r| r["id"].as_str().unwrap().ends_with("-picked")) {
+            route["vars"] = json!([
+                "OR",
+                ["post_arg.model", "==", "openai"],
+                ["post_arg_model", "==", "openai"],
+                ["graphql_root_fields", "has", "owner"],
+            ]);
+        }
+        let lists = kinds.as_object().unwrap().iter();
+        let objects = lists.flat_map(|(kind, list)| {
+            list.as_array().unwrap().iter().map(move |object| (kind, object))
+        });
+        let resources =
+            objects.fold(Resources::new(), |all, (kind, one)| all.with(kind, one.clone()));
+        Config::new(&resources).tls()
+    });
+    let (json, form) = ("application/json", "application/x-www-form-urlencoded");
+    let long = format!("{{\"model\": \"openai\", \"text\": \"{}\"}}", "a".repeat(100_000));
+    every_pair(&world, async |world, down, up| {
+        for (media, body, picked) in [
+            (json, "{\"model\": \"openai\"}", Some("yes")),
+            (json, &long, Some("yes")),
+            (json, "{\"model\": \"deepseek\"}", None),
+            (json, "{\"query\": \"query{owner{name}}\"}", Some("yes")),
+            (form, "model=openai&x=1", Some("yes")),
+            (form, "model=deepseek", None),
+            ("application/graphql", "{ owner { name } }", Some("yes")),
+            ("text/plain", "{\"model\": \"openai\"}", None),
+        ] {
+            let ask = Ask::post("picked/echo", body).field("content-type", media);
+            let got = world.send(down, up, &ask).await;
+            assert_eq!(got.told(), (200, body.to_owned(), true), "{media} {}", body.len());
+            assert_eq!(got.field("x-picked"), picked, "{media} {}", body.len());
+        }
+        // Too long to look at, and passed on all the same.
+        let body = pattern(2 * 1024 * 1024);
+        let ask = Ask::post("picked/echo", body.clone()).field("content-type", json);
+        let got = world.send(down, up, &ask).await;
+        assert_eq!((got.status, got.whole, got.body == body), (200, true, true));
     });
 }
 

@@ -98,6 +98,7 @@ codes! {
     UpstreamRefused = "upstream_refused", Upstream, "The node refused the stream before it worked on it.";
     DeadlineExceeded = "deadline_exceeded", Upstream, "The call was not done within the time that its client gave it.";
     NoNode = "no_node", Upstream, "The upstream has no node that could be used.";
+    NoService = "no_service", Gateway, "The route's service does not exist.";
     UpstreamBusy = "upstream_busy", Gateway, "No connection to the node was free and the wait is full.";
     Overloaded = "overloaded", Gateway, "Out of descriptors, memory or slots.";
     ShuttingDown = "shutting_down", Gateway, "The gateway is ending.";

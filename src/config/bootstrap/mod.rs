@@ -55,6 +55,8 @@ pub struct Bootstrap {
     pub history: History,
     /// Whose `X-Forwarded-*` is believed.
     pub trusted_addresses: Vec<IpNet>,
+    /// Whether every answer has `X-APISIX-Upstream-Status`, not only those that went wrong.
+    pub show_upstream_status_in_response_header: bool,
     /// Encryption of secret plugin fields in the store.
     pub data_encryption: DataEncryption,
     /// Name resolution.
@@ -122,6 +124,7 @@ impl Default for Bootstrap {
             store: Store::default(),
             history: History::default(),
             trusted_addresses: Vec::new(),
+            show_upstream_status_in_response_header: false,
             data_encryption: DataEncryption { enable_encrypt_fields: true, keyring: Vec::new() },
             dns: Dns { resolvers: Vec::new(), timeout: Duration::from_secs(2) },
             plugins: None,
@@ -187,6 +190,9 @@ fn read(fields: &mut Fields<'_>, folder: &Path) -> Bootstrap {
         store: store::read(fields, folder),
         history: store::read_history(fields, folder),
         trusted_addresses: fields.list("trusted_addresses", network).unwrap_or_default(),
+        show_upstream_status_in_response_header: fields
+            .bool("show_upstream_status_in_response_header")
+            .unwrap_or(false),
         data_encryption: fields.section("data_encryption", |fields| DataEncryption {
             enable_encrypt_fields: fields.bool("enable_encrypt_fields").unwrap_or(true),
             keyring: fields.list("keyring", encryption_key).unwrap_or_default(),

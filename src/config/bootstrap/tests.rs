@@ -39,7 +39,7 @@ fn the_example_shows_every_key() {
     for (section, keys) in sections {
         assert_eq!(document.value[section].as_object().map(Map::len), Some(keys), "{section}");
     }
-    assert_eq!(document.value.as_object().map(Map::len), Some(17));
+    assert_eq!(document.value.as_object().map(Map::len), Some(18));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::{Consumer, Consumers, Credential, Route, Upstream};
 use crate::config::Resources;
 use crate::config::resources::{self, Plugins};
 use crate::config::schema::Kind;
-use crate::plugin::{BuildCx, Chain, ConfigError, Instance, Layer, Scope};
+use crate::plugin::{BuildCx, Chain, ConfigError, Instance, Layer, Scope, has_reference, resolved};
 use crate::route::RouteSpec;
 use crate::tls::{TlsCompiler, TlsPolicy};
 use crate::upstream::registry::Registry as EndpointRegistry;
@@ -145,6 +145,7 @@ impl<'c> Draft<'c> {
                 .get(plugin)
                 .map(|metadata| Value::Object(metadata.conf.clone()))
                 .unwrap_or_default(),
+            environment: self.known.ingredients.tls.environment,
         }
     }
 
@@ -174,6 +175,8 @@ impl<'c> Draft<'c> {
         let at = (Kind::Route, id);
         let service_id = raw.service_id.as_ref().map(|id| Arc::<str>::from(id.0.as_str()));
         let service = service_id.as_ref().and_then(|id| self.known.resources.services.get(id));
+        // Only a shared store can bring such a route.
+        let serviceless = service_id.is_some() && service.is_none();
         let scripted = raw.script.is_some() || raw.script_id.is_some();
         if scripted || service.is_some_and(|service| service.script.is_some()) {
             let error = ConfigError::at("script", "scripts in Lua are not run here");
@@ -196,7 +199,13 @@ impl<'c> Draft<'c> {
             instances.extend(self.plugins(&config.plugins, Layer::PluginConfig, at)?);
         }
         instances.extend(self.plugins(&raw.plugins, Layer::Route, at)?);
-        let upstream = self.upstream_of(id, raw, service.map(|service| &**service));
+        if serviceless {
+            instances.clear();
+        }
+        let upstream = match serviceless {
+            true => None,
+            false => self.upstream_of(id, raw, service.map(|service| &**service)),
+        };
         let extras = raw.ringgate.clone().unwrap_or_default();
         let fallback = upstream.as_ref().map(|upstream| upstream.timeouts).unwrap_or_default();
         let websocket = raw
@@ -215,6 +224,7 @@ impl<'c> Draft<'c> {
             chain: Chain::new(instances),
             timeouts: NodeTimeouts::of(raw.timeout, fallback),
             upstream,
+            serviceless,
             websocket,
             via: extras.via.unwrap_or(false),
             per_try_timeout: extras.per_try_timeout.map(seconds),
@@ -325,10 +335,15 @@ impl<'c> Draft<'c> {
         let Some(kind) = self.known.ingredients.plugins.get(name) else {
             return Err(ConfigError::at(path, format!("unknown plugin [{name}]")));
         };
-        let Some(key) = kind.credential_key(conf) else {
+        let conf = resolved(conf, self.known.ingredients.tls.environment);
+        if has_reference(&conf) {
+            // Taken as it stands, the reference itself would be the secret.
+            return Ok(());
+        }
+        let Some(key) = kind.credential_key(&conf) else {
             return Err(ConfigError::at(path, "holds no credential"));
         };
-        let credential = Credential { consumer: consumer.clone(), id, conf: conf.clone() };
+        let credential = Credential { consumer: consumer.clone(), id, conf: conf.into_owned() };
         consumers.add_credential(kind.name(), &key, credential).map_err(|other| {
             ConfigError::at(
                 path,

@@ -22,6 +22,8 @@ pub struct Route {
     pub chain: Chain,
     /// Its nodes; [`None`]: its plugins must answer.
     pub upstream: Option<Arc<Upstream>>,
+    /// Whether it names a service that there is not: it answers 404, whatever else it has.
+    pub serviceless: bool,
     /// Bounds of waits on its nodes.
     pub timeouts: NodeTimeouts,
     /// Whether clients may switch to WebSocket.

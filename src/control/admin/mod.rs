@@ -32,8 +32,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, StatusCode};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -52,6 +53,7 @@ pub use control_api::control_router;
 pub use guard::{Caller, Peer};
 use key::Keys;
 pub use listen::{Bounds, Guarded};
+pub use metrics::EXPORT_URI;
 use secured::Secured;
 pub use secured::Terms;
 pub use status::{ConfigState, ShardStatus, Status};
@@ -120,9 +122,9 @@ pub struct AdminState {
     pub canaries: Canaries,
 }
 
-/// An answer in JSON with a status.
+/// An answer in JSON with a status, and with the line feed that APISIX puts behind it.
 pub(crate) fn answer(status: StatusCode, body: &Value) -> Response {
-    (status, axum::Json(body)).into_response()
+    (status, [(CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
 }
 
 async fn not_found() -> Response {
@@ -170,12 +172,19 @@ fn history(state: &Arc<AdminState>) -> Router<Arc<AdminState>> {
         .route("/ringgate/canary/withdraw", post(canary::withdraw))
 }
 
-/// What is served on the metrics address; without a key, as exporters are.
-pub fn metrics_router(state: Arc<AdminState>) -> Router {
+/// What is served on the metrics address; without a key, as exporters are. `export_uri` is the
+/// path beside `/metrics`.
+pub fn metrics_router(state: Arc<AdminState>, export_uri: &str) -> Router {
+    let export_uri: Arc<str> = export_uri.into();
+    // Compared, not routed: what an operator writes need not be a pattern.
+    let elsewhere = async move |State(state), request: Request| match request.uri().path() {
+        path if path != &*export_uri => not_found().await,
+        _ if request.method() == Method::GET => metrics::metrics(State(state)).await,
+        _ => wrong_method().await,
+    };
     Router::new()
         .route("/metrics", get(metrics::metrics))
-        .route("/apisix/prometheus/metrics", get(metrics::metrics))
-        .fallback(not_found)
+        .fallback(elsewhere)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(guard::limit_time))
         .layer(DefaultBodyLimit::max(BODY_MAX))

@@ -69,8 +69,8 @@ async fn get_with(address: SocketAddr, target: &str, headers: &str) -> (u16, Str
     let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n");
     let text = raw(address, &request).await;
     let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    let body = text.split_once("\r\n\r\n").expect("a body").1.to_owned();
-    (status, body)
+    let body = text.split_once("\r\n\r\n").expect("a body").1;
+    (status, body.strip_suffix('\n').unwrap_or(body).to_owned())
 }
 
 #[tokio::test]
@@ -125,7 +125,8 @@ async fn strangers_get_403_whatever_they_ask() {
 
 #[tokio::test]
 async fn both_metrics_paths_answer_with_valid_text() {
-    let address = start(metrics_router(state("10.0.0.0/8", Ok(()))), Bounds::default()).await;
+    let router = |uri: &str| metrics_router(state("10.0.0.0/8", Ok(())), uri);
+    let address = start(router(metrics::EXPORT_URI), Bounds::default()).await;
     for target in ["/metrics", "/apisix/prometheus/metrics"] {
         let request = format!("GET {target} HTTP/1.0\r\n\r\n");
         let text = raw(address, &request).await;
@@ -135,6 +136,10 @@ async fn both_metrics_paths_answer_with_valid_text() {
         assert!(families.contains_key("apisix_http_requests_total"));
     }
     assert_eq!(get_with(address, "/ringgate/health", "").await.0, 404);
+    // `plugin_attr.prometheus.export_uri`
+    let address = start(router("/a{b}"), Bounds::default()).await;
+    assert_eq!(get_with(address, "/apisix/prometheus/metrics", "").await.0, 404);
+    assert_eq!(get_with(address, "/a{b}", "").await.0, 200);
 }
 
 #[tokio::test]

@@ -303,7 +303,9 @@ pub(super) fn told(error: &CompileError) -> String {
         "failed to parse",
         "failed to validate",
     ];
-    if error.path.is_empty() || own.iter().any(|own| error.reason.starts_with(own)) {
+    let is_own = own.iter().any(|own| error.reason.starts_with(own))
+        || error.reason.ends_with("group conf mismatched");
+    if error.path.is_empty() || is_own {
         return error.reason.clone();
     }
     if error.kind == Kind::Proto && error.path == "content" {

@@ -50,7 +50,7 @@ fn a_reply_in_any_phase_ends_it_through_the_response_phase() {
                 let gateway = gateway(json!({"first": {phase: how}, "second": {}}));
                 let answer = gateway.send(Request::get("/"), &node).await;
                 assert_eq!((answer.status(), answer.ends), (418, 1), "{phase}");
-                assert_eq!(answer.text(), r#"{"message":"probe"}"#);
+                assert_eq!(answer.text(), "{\"message\":\"probe\"}\n");
                 assert!(node.got.borrow().is_empty());
                 let lines = logged();
                 assert_eq!(lines.len(), 2, "log of both: {lines:?}");
@@ -64,7 +64,7 @@ fn a_reply_in_any_phase_ends_it_through_the_response_phase() {
         let gateway = gateway(json!({"first": {"response": [418]}, "second": {}}));
         let node = Node::answering(200, &["from the node"]).header("X-Node", "1");
         let answer = gateway.send(Request::get("/"), &node).await;
-        assert_eq!((answer.status(), answer.text()), (418, r#"{"message":"probe"}"#));
+        assert_eq!((answer.status(), answer.text()), (418, "{\"message\":\"probe\"}\n"));
         assert_eq!(answer.header("X-Node"), None);
         assert_eq!(answer.header("X-Probe").as_deref(), Some("1"));
         assert_eq!(logged().len(), 2);
@@ -78,7 +78,7 @@ fn faults_of_plugins_are_answered_once() {
             let gateway = gateway(json!({"first": {phase: "fail"}}));
             let answer = gateway.send(Request::get("/"), &Node::answering(200, &["x"])).await;
             assert_eq!(answer.status(), 500, "{phase}");
-            assert_eq!(answer.text(), r#"{"error_msg":"500 Internal Server Error"}"#);
+            assert_eq!(answer.text(), "{\"error_msg\":\"500 Internal Server Error\"}\n");
             assert_eq!((answer.ends, answer.reset), (1, None));
             let lines = logged();
             assert!(lines.len() == 1 && lines[0].starts_with("first:500"), "{phase} {lines:?}");
@@ -159,9 +159,9 @@ fn meta_filters_orders_disables_and_replaces_refusals() {
         assert_eq!(gateway.get(Request::get("/")).await.status(), 200);
 
         for (status, error, body) in [
-            (418, json!({"why": "no"}), r#"{"why":"no"}"#),
+            (418, json!({"why": "no"}), "{\"why\":\"no\"}\n"),
             (418, json!("no"), "no"),
-            (200, json!("no"), r#"{"message":"probe"}"#),
+            (200, json!("no"), "{\"message\":\"probe\"}\n"),
         ] {
             let meta = json!({"error_response": error});
             let gateway = self::gateway(json!({"first": {"_meta": meta, "rewrite": status}}));

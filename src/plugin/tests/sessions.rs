@@ -36,6 +36,7 @@ fn sessions_pass_every_plugin_that_applies() {
                 protos: None,
                 attributes: json!(null),
                 metadata: json!(null),
+                environment: |_| None,
             };
             let chain = Chain::build(&REGISTRY, &plugins, Layer::Route, cx).unwrap();
             let chain = Chain::new(chain);

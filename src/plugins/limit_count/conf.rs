@@ -139,12 +139,26 @@ impl Number {
     }
 }
 
+/// The largest integer that APISIX can tell from its neighbours (2^53-1); it counts no further.
+const INTEGER_MAX: u64 = 9_007_199_254_740_991;
+
+/// A number as it stands in a request, in APISIX's words.
 fn parse(text: &[u8]) -> Result<u64, &'static str> {
-    let text = std::str::from_utf8(text).map_err(|_| "resolved value is not a number")?;
-    match text.trim().parse() {
+    let text = std::str::from_utf8(text).map_err(|_| "resolved value is not a number")?.trim();
+    match text.parse() {
         Ok(0) => Err("resolved value must be a positive number, got: 0"),
+        Ok(number) if number > INTEGER_MAX => Err("resolved value exceeds safe integer range"),
         Ok(number) => Ok(number),
-        Err(_) => Err("resolved value is not a number"),
+        Err(_) => match text.parse::<f64>() {
+            Ok(number) if number <= 0.0 => Err("resolved value must be a positive number"),
+            Ok(number) if number.fract() != 0.0 => Err("resolved value must be an integer"),
+            Ok(number) if number > INTEGER_MAX as f64 => {
+                Err("resolved value exceeds safe integer range")
+            }
+            // `1e3`, `5.0`
+            Ok(number) => Ok(number as u64),
+            Err(_) => Err("resolved value is not a number"),
+        },
     }
 }
 

@@ -7,6 +7,7 @@
 //! holds its own against the shared counter.
 
 mod conf;
+mod group;
 mod quota;
 
 use std::sync::Arc;
@@ -43,10 +44,13 @@ impl PluginKind for LimitCount {
         let parsed = Conf::read(conf, cx)?;
         let body = parsed.rejected_msg.as_ref().map(|text| json!({ "error_msg": text }));
         let (body, media_type) = match body {
-            Some(body) => (Bytes::from(body.to_string()), "application/json"),
+            Some(body) => (Reply::json_text(&body), "application/json"),
             None => (Reply::page_text(parsed.rejected_code), "text/html; charset=utf-8"),
         };
+        let group =
+            parsed.group.as_deref().map(|group| group::join(group, conf, cx)).transpose()?;
         Ok(Arc::new(Compiled {
+            _group: group,
             rules: Rule::compile(&parsed, conf, cx)?,
             sliding: parsed.window_type == "sliding",
             limits: cx.limits.clone(),
@@ -60,6 +64,8 @@ impl PluginKind for LimitCount {
 }
 
 struct Compiled {
+    /// Held while it is in use.
+    _group: Option<Arc<Value>>,
     rules: Box<[Rule]>,
     sliding: bool,
     limits: Arc<LimitTable>,

@@ -35,7 +35,10 @@ fn fields_tell_the_quota() {
             let reset = answer.header("X-RateLimit-Reset").unwrap();
             assert!(if first { reset == "60" } else { reset.starts_with("59") || reset == "60" });
             assert_eq!(answer.header("Retry-After").is_some(), status == 503);
-            assert_eq!(answer.text().contains("503 Service Unavailable"), status == 503);
+            assert_eq!(
+                answer.text().contains("503 Service Temporarily Unavailable"),
+                status == 503
+            );
         }
         assert_eq!(gateway.get(Request::get("/s")).await.status(), 200, "another route");
     });
@@ -112,7 +115,7 @@ fn answers_are_as_configured() {
         let gateway = gateway(&conf);
         assert_eq!(gateway.get(Request::get("/")).await.header("X-RateLimit-Limit"), None);
         let answer = gateway.get(Request::get("/")).await;
-        assert_eq!(answer.text(), r#"{"error_msg":"too \"many\""}"#);
+        assert_eq!(answer.text(), "{\"error_msg\":\"too \\\"many\\\"\"}\n");
         assert_eq!(answer.header("X-RateLimit-Limit"), None);
         assert!(answer.header("Retry-After").is_some());
     });
@@ -127,7 +130,7 @@ fn counts_may_come_from_variables() {
         let answer = get("/?w=60").await;
         assert_eq!(answer.header("X-RateLimit-Limit").as_deref(), Some("2"));
         assert_eq!(answer.header("X-RateLimit-Remaining").as_deref(), Some("1"));
-        for target in ["/", "/?w=0", "/?w=-1", "/?w=1.5", "/?w=x"] {
+        for target in ["/", "/?w=0", "/?w=-1", "/?w=1.5", "/?w=x", "/?w=9999999999999999"] {
             assert_eq!(get(target).await.status(), 500, "{target}");
         }
         let mut lenient = conf.clone();
@@ -159,6 +162,45 @@ fn every_rule_that_applies_counts() {
         }
         assert_eq!(gateway.get(Request::get("/")).await.status(), 500, "no rule applies");
     });
+}
+
+#[test]
+fn a_default_in_a_key_is_a_value() {
+    let conf = json!({"rejected_code": 429, "rules": [
+        {"count": 1, "time_window": 60, "key": "${http_project ?? apisix}"},
+    ]});
+    run(async || {
+        let gateway = gateway(&conf);
+        let get = |peer| gateway.get(Request::get("/").from(peer));
+        assert_eq!(get("10.0.0.1").await.status(), 200);
+        assert_eq!(get("10.0.0.2").await.status(), 429, "counted by the default");
+        let other = Request::get("/").header("Project", "kong");
+        assert_eq!(gateway.get(other).await.status(), 200);
+    });
+}
+
+#[test]
+fn a_group_has_one_configuration() {
+    let with = |first: &Value, second: &Value| {
+        let mut resources = resources(first);
+        resources["routes"][1]["plugins"]["limit-count"] = second.clone();
+        Gateway::try_new(&REGISTRY, &resources)
+    };
+    let two = json!({"count": 2, "time_window": 60, "group": "afafafhao"});
+    let mut one = two.clone();
+    one["count"] = json!(1);
+    let mut filtered = two.clone();
+    filtered["_meta"] = json!({"filter": [["arg_a", "==", "1"]]});
+    let refused = with(&two, &one).err().expect("an error");
+    assert!(refused.contains("plugin limit-count err: group conf mismatched"), "{refused}");
+    assert!(with(&two, &filtered).is_ok());
+    // What is in force counts too; once it is gone, the group is free.
+    run(async || {
+        let gateway = gateway(&two);
+        assert!(gateway.try_change(&resources(&one)).is_err());
+        assert!(gateway.try_change(&resources(&two)).is_ok());
+    });
+    assert!(with(&one, &one).is_ok());
 }
 
 #[test]

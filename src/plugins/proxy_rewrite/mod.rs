@@ -82,7 +82,7 @@ fn pairs(list: &[String]) -> Result<Box<[(Regex, Replacement)]>, ConfigError> {
             ConfigError::at("regex_uri", reason)
         };
         let regex = text::regex(pattern, "jo").map_err(broken)?;
-        Ok((regex, Replacement::compile(replacement).map_err(broken)?))
+        Ok((regex, Replacement::strict(replacement).map_err(broken)?))
     };
     list.chunks_exact(2).map(compile).collect()
 }
@@ -159,7 +159,9 @@ impl Compiled {
                     for one in &field.values {
                         value.clear();
                         one.append(&cx.subject(rq), captures, value);
-                        rq.headers.append(&field.name, value)?;
+                        if !value.is_empty() {
+                            rq.headers.append(&field.name, value)?;
+                        }
                     }
                 }
                 for field in &headers.set {
@@ -167,7 +169,10 @@ impl Compiled {
                         value.clear();
                         one.append(&cx.subject(rq), captures, value);
                         match index {
+                            // To set it to nothing takes it away, as in nginx.
+                            0 if value.is_empty() => _ = rq.headers.remove(&field.name),
                             0 => rq.headers.set(&field.name, value)?,
+                            _ if value.is_empty() => {}
                             _ => rq.headers.append(&field.name, value)?,
                         }
                     }

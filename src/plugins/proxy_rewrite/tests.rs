@@ -113,6 +113,25 @@ fn method_host_and_fields_are_rewritten() {
 }
 
 #[test]
+fn a_field_set_to_nothing_goes() {
+    run(async || {
+        let flat = json!({"X-Api-Engine": "APISIX", "X-Api-Test": "", "X-Arg": "$arg_none"});
+        let set = json!({"set": {"X-Api-Test": "", "X-Arg": ["$arg_none", "x"]},
+                         "add": {"X-Api-Engine": "APISIX", "X-Added": "$arg_none"}});
+        for (headers, argument) in [(flat, None), (set, Some("x"))] {
+            let node = Node::default();
+            let request = Request::get("/").header("X-Api-Test", "foo").header("X-Arg", "bar");
+            gateway(&json!({"headers": headers})).send(request, &node).await;
+            let got = node.last();
+            assert_eq!(got.header("X-Api-Engine").as_deref(), Some("APISIX"));
+            assert_eq!(got.header("X-Api-Test"), None);
+            assert_eq!(got.header("X-Added"), None);
+            assert_eq!(got.header("X-Arg").as_deref(), argument);
+        }
+    });
+}
+
+#[test]
 fn nothing_is_injected() {
     run(async || {
         for (conf, target) in [
@@ -138,6 +157,7 @@ fn wrong_configurations_are_told() {
         (json!({"method": "BREW"}), ""),
         (json!({"regex_uri": ["a", "b", "c"]}), "should be an even number"),
         (json!({"regex_uri": ["(", "b"]}), "invalid regex_uri((, b)"),
+        (json!({"regex_uri": ["^/test/(.*)", "/$`1"]}), "invalid capturing variable name found"),
         (json!({"headers": {"set": {"A B": "1"}}}), "invalid field character"),
         (json!({"headers": {"X": "a\r\nb"}}), "invalid value character"),
         (json!({"headers": {"set": {"Content-Length": "1"}}}), "the gateway's to say"),
@@ -147,4 +167,13 @@ fn wrong_configurations_are_told() {
         let errors = REGISTRY.check("proxy-rewrite", &conf, PluginScope::Http).unwrap_err();
         assert!(errors[0].1.contains(reason), "{conf}: {errors:?}");
     }
+}
+
+#[test]
+fn what_a_reference_stands_for_is_not_held_against_it() {
+    let check = |conf: Value| REGISTRY.check("proxy-rewrite", &conf, PluginScope::Http);
+    assert_eq!(check(json!({"method": "$env://METHOD", "host": "$ENV://HOST/name"})), Ok(()));
+    let errors = check(json!({"use_real_request_uri_unsafe": "$env://UNSAFE"})).unwrap_err();
+    assert!(errors[0].1.starts_with("wrong type"), "{errors:?}");
+    assert!(check(json!({"method": "$env:METHOD"})).is_err());
 }

@@ -101,7 +101,7 @@ fn templates_are_rendered() {
         ("plain", "plain", 0),
         ("$remote_addr $consumer_name", "127.0.0.1 jack", 2),
         ("/x/${arg_name}/y$uri", "/x/j s x/y/a%20b", 2),
-        ("${ arg_other ?? none }!", "none!", 0),
+        ("${ arg_other ?? none }!", "none!", 1),
         ("$arg_other", "", 0),
         ("100$ $", "100$ $", 0),
         ("\\$uri", "\\$uri", 0),

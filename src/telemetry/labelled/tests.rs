@@ -21,6 +21,8 @@ fn sample(consumer: &str, node: u8, status: u16) -> Sample<'_> {
         upstream_us: Some(1_000),
         bytes_in: 10,
         bytes_out: 20,
+        source: Source::Upstream,
+        extra: "",
     }
 }
 
@@ -37,10 +39,10 @@ fn shards_merge_by_labels() {
     let bases = Bases::default();
     let (a, b) = (bases.intern(labels("1", "/a")), bases.intern(labels("1", "/b")));
     let (mut one, mut two) = (LabelledSeries::new(100), LabelledSeries::new(100));
-    one.record(&b, &sample("jack", 1, 200));
-    one.record(&a, &sample("jack", 1, 200));
-    two.record(&a, &sample("jack", 1, 200));
-    two.record(&a, &sample("", 1, 502));
+    one.record(&b, &Arc::default(), &sample("jack", 1, 200));
+    one.record(&a, &Arc::default(), &sample("jack", 1, 200));
+    two.record(&a, &Arc::default(), &sample("jack", 1, 200));
+    two.record(&a, &Arc::default(), &sample("", 1, 502));
     let mut all = one.snapshot();
     all.merge(&two.snapshot());
     let series = Admission::new(100).admit(&all);
@@ -66,13 +68,47 @@ fn shards_merge_by_labels() {
 }
 
 #[test]
+fn labels_of_the_operator_tell_groups_apart_and_stay_within_the_bound() {
+    let attributes = serde_json::json!({"metrics": {
+        "http_status": {"extra_labels": [{"a": "$x"}]},
+        "bandwidth": {"extra_labels": [{"b": "$y"}, {"c": "$z"}]},
+    }});
+    let shape = Shape::read(&attributes).unwrap();
+    let base = Bases::default().intern(labels("1", "/a"));
+    let mut series = LabelledSeries::new(30);
+    for extra in ["1\0y\0", "2\0y\0", "1\0y\0z"] {
+        series.record(&base, &shape, &Sample { extra, ..sample("", 1, 200) });
+    }
+    let mut admission = Admission::new(30);
+    let told = admission.admit(&series.snapshot());
+    let statuses: Vec<_> =
+        told.statuses.iter().map(|(key, count)| (&*key.service.extra[0], *count)).collect();
+    assert_eq!(statuses, [("1", 2), ("2", 1)]);
+    let bandwidth: Vec<_> = told
+        .bandwidths
+        .iter()
+        .map(|(key, sum)| ((&*key.extra[0], &*key.extra[1]), sum.egress))
+        .collect();
+    assert_eq!(bandwidth, [(("y", ""), 40), (("y", "z"), 20)]);
+    assert_eq!(told.latencies.len(), 1, "it has none of its own");
+    for number in 0..1000 {
+        let extra = format!("{number}\0\0");
+        series.record(&base, &shape, &Sample { extra: &extra, ..sample("", 1, 200) });
+    }
+    assert!(series.groups.len() <= 31 && series.extras.len() <= 31);
+    let told = admission.admit(&series.snapshot());
+    assert_eq!(told.statuses.values().sum::<u64>(), 1003, "nothing is lost");
+    assert!(told.statuses.len() <= 31);
+}
+
+#[test]
 fn past_the_bound_everything_goes_to_the_overflow_series() {
     let bases = Bases::default();
     let base = bases.intern(labels("1", "/a"));
     let mut series = LabelledSeries::new(30);
     for node in 0..200 {
-        series.record(&base, &sample("", node, 200));
-        series.record(&base, &sample("", node, 404));
+        series.record(&base, &Arc::default(), &sample("", node, 200));
+        series.record(&base, &Arc::default(), &sample("", node, 404));
     }
     assert!(series.groups.len() <= 31 && series.latencies.len() <= 11);
     let mut admission = Admission::new(30);
@@ -94,14 +130,14 @@ fn the_bound_holds_over_all_shards_and_admitted_series_stay() {
     let mut all = Labelled::default();
     let mut first = LabelledSeries::new(10);
     for node in 100..110 {
-        first.record(&bases.intern(labels("z", "/")), &sample("", node, 200));
+        first.record(&bases.intern(labels("z", "/")), &Arc::default(), &sample("", node, 200));
     }
     all.merge(&first.snapshot());
     let before = admission.admit(&all);
     assert_eq!(before.statuses.len(), 10);
     let mut second = LabelledSeries::new(10);
     for node in 0..10 {
-        second.record(&bases.intern(labels("a", "/")), &sample("", node, 200));
+        second.record(&bases.intern(labels("a", "/")), &Arc::default(), &sample("", node, 200));
     }
     all.merge(&second.snapshot());
     let after = admission.admit(&all);
@@ -121,7 +157,7 @@ fn labels_that_are_disabled_are_left_empty_by_metric() {
     disabled.latency.insert(Label::Consumer);
     for (uri, consumer, node) in [("/a", "jack", 1), ("/a", "jill", 2), ("/b", "jill", 1)] {
         let base = bases.intern(RouteLabels { disabled, ..labels("1", uri) });
-        series.record(&base, &sample(consumer, node, 200));
+        series.record(&base, &Arc::default(), &sample(consumer, node, 200));
     }
     let admitted = Admission::new(100).admit(&series.snapshot());
     let statuses: Vec<_> = admitted
@@ -144,7 +180,7 @@ fn labels_that_are_disabled_are_left_empty_by_metric() {
         labels.insert(Label::Node);
     }
     let base = bases.intern(RouteLabels { disabled, ..labels("1", "/a") });
-    (0..50).for_each(|node| all.record(&base, &sample("", node, 200)));
+    (0..50).for_each(|node| all.record(&base, &Arc::default(), &sample("", node, 200)));
     assert_eq!(all.groups.len(), 2);
 }
 
@@ -155,13 +191,14 @@ fn cost_of_one_sample() {
     let bases = Bases::default();
     let base = bases.intern(labels("1", "/a"));
     let mut series = LabelledSeries::new(SERIES_MAX);
+    let shape = Arc::default();
     for consumer in ["", "jack"] {
         let rounds = 5_000_000_u64;
         let start = cpu_ns();
         for i in 0..rounds {
             let mut one = sample(consumer, (i % 4) as u8, 200);
             one.request_us = 40 + i % 5_000;
-            series.record(&base, std::hint::black_box(&one));
+            series.record(&base, &shape, std::hint::black_box(&one));
         }
         let ps = (cpu_ns() - start) * 1_000 / rounds;
         println!("consumer {consumer:?}: {ps} ps per sample");
