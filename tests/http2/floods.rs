@@ -208,7 +208,7 @@ fn heads_of_empty_fields_are_refused() {
         // A name of nothing is none (RFC 9113 §8.2.1).
         let mut peer = edge.open(transport);
         peer.request(1, "GET", "/", &[("", "")], true);
-        assert_eq!(peer.goodbye(), Some(code::PROTOCOL_ERROR));
+        assert_eq!(peer.answer(1).reset, Some(code::PROTOCOL_ERROR));
     }
     let requests = origin.requests();
     assert!(requests.iter().all(|request| !request.head.has("x")), "none of them went on");

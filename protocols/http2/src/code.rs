@@ -9,7 +9,8 @@ pub(crate) struct ErrorCode(pub(crate) u32);
 macro_rules! codes {
     ($($name:ident = $code:literal;)+) => {
         impl ErrorCode {
-            $(pub(crate) const $name: ErrorCode = ErrorCode($code);)+
+            $(#[allow(dead_code)] // all of them, whether we say them or not
+            pub(crate) const $name: ErrorCode = ErrorCode($code);)+
         }
 
         impl fmt::Display for ErrorCode {

@@ -132,6 +132,7 @@ impl Outgoing {
         if let Poll::Ready(result) = poll(&self.engine, &Context::from_waker(Waker::noop())) {
             return Ok(result?);
         }
+        let _waiting = Waiting(self.engine.clone(), self.id);
         let deadline = self.deadline.take().unwrap_or_default();
         let result = loop {
             let steps = self.engine.borrow().steps(self.id);
@@ -156,6 +157,15 @@ impl Outgoing {
     /// Returns when the peer has reset the stream, or the connection is gone. Cancel-safe.
     pub(crate) async fn gone(&self) {
         poll_fn(|cx| self.engine.borrow_mut().poll_gone(self.id, cx).map(drop)).await;
+    }
+}
+
+/// Others do not wait for who has given its wait up.
+struct Waiting(Shared, u32);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.borrow_mut().has_run(self.1);
     }
 }
 

@@ -199,7 +199,7 @@ impl Engine {
         match stream.over {
             None if stream.sent && !stream.ended => self.reset(id, unread_code(is_server)),
             // It is whole, and leaves when windows let it.
-            None if stream.ending => {}
+            None if stream.ending && !stream.sent => {}
             None if !stream.is_closed() => self.reset(id, ErrorCode::CANCEL),
             _ => self.settle(id),
         }

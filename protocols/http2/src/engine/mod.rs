@@ -24,7 +24,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
-use ringgate_core::{Fault, Limits, Scheme};
+use ringgate_core::{Limits, Scheme};
 
 pub(crate) use ending::Half;
 pub(crate) use heads::Accepted;
@@ -343,15 +343,5 @@ impl Engine {
 
     fn max_frame(&self) -> usize {
         self.peer.frame.min(MAX_FRAME) as usize
-    }
-}
-
-/// What a request was refused for, where that is a breach.
-pub(crate) fn fault_of(breach: Breach) -> Fault {
-    match breach.code {
-        ErrorCode::ENHANCE_YOUR_CALM => {
-            Fault::new(ringgate_core::Code::Excessive, breach.what)
-        }
-        _ => Fault::bad_request(breach.what),
     }
 }

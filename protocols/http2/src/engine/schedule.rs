@@ -10,10 +10,23 @@ pub(crate) struct Rank {
     order: u64,
 }
 
+impl Rank {
+    /// The last of those that may go while somebody of this rank is about to hand over more.
+    fn bound(self) -> Rank {
+        match self.incremental {
+            true => Rank { order: u64::MAX, ..self },
+            false => self,
+        }
+    }
+}
+
 /// Streams that have data to send and a window for it.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     waiting: Vec<(Rank, u32)>,
+    /// Streams whose writers were told that there is room, and have not run since. What they hand
+    /// over goes before what is less urgent.
+    called: Vec<(Rank, u32)>,
     /// Counts those who came to wait.
     arrivals: u64,
 }
@@ -46,7 +59,29 @@ impl Schedule {
 
     /// The stream that is next.
     pub(super) fn next(&self) -> Option<u32> {
-        self.waiting.iter().min().map(|(_, stream)| *stream)
+        let (rank, stream) = self.waiting.iter().min()?;
+        match self.called.iter().min() {
+            Some((called, _)) if rank > called => None,
+            _ => Some(*stream),
+        }
+    }
+
+    /// The writer of a stream is told that there is room.
+    pub(super) fn call(&mut self, stream: u32, rank: Rank) {
+        // With nobody else there, nobody has to wait for it.
+        if !self.waiting.is_empty() {
+            self.called.push((rank.bound(), stream));
+        }
+    }
+
+    /// It has run, or will not. Whether others waited for that.
+    pub(super) fn answered(&mut self, stream: u32) -> bool {
+        if self.called.is_empty() {
+            return false;
+        }
+        let before = self.called.len();
+        self.called.retain(|(_, called)| *called != stream);
+        self.called.len() < before
     }
 }
 
@@ -79,5 +114,22 @@ mod tests {
             }
         }
         assert_eq!(order, [5, 5, 7, 7, 9, 9, 11, 11, 3, 1, 3, 1]);
+    }
+
+    #[test]
+    fn the_less_urgent_wait_for_those_who_are_about_to_have_more() {
+        let mut schedule = Schedule::default();
+        let urgent = Priority { urgency: 1, incremental: true };
+        let first = schedule.enter(1, urgent);
+        schedule.enter(3, urgent);
+        schedule.enter(5, Priority::default());
+        schedule.leave(first);
+        schedule.call(1, first);
+        assert_eq!(schedule.next(), Some(3), "who shares");
+        let second = Rank { urgency: 1, incremental: true, order: 2 };
+        schedule.leave(second);
+        assert_eq!(schedule.next(), None);
+        assert!(schedule.answered(1) && !schedule.answered(1));
+        assert_eq!(schedule.next(), Some(5));
     }
 }

@@ -146,6 +146,7 @@ impl Engine {
         most: usize,
         cx: &Context<'_>,
     ) -> Poll<Result<(), End>> {
+        self.has_run(id);
         let Some(stream) = self.streams.get_mut(id) else {
             return Poll::Ready(Err(End::Closed));
         };
@@ -157,6 +158,13 @@ impl Engine {
                 stream::wait(&mut stream.writer, cx);
                 Poll::Pending
             }
+        }
+    }
+
+    /// The writer of a stream has run since it was told that there is room, or will not any more.
+    pub(crate) fn has_run(&mut self, id: u32) {
+        if self.schedule.answered(id) {
+            self.touch();
         }
     }
 
@@ -207,9 +215,10 @@ impl Engine {
         let Some(stream) = self.streams.get_mut(id) else {
             return;
         };
-        if let Some(rank) = stream.rank.take() {
-            self.schedule.leave(rank);
-        }
+        let Some(rank) = stream.rank.take() else {
+            return;
+        };
+        self.schedule.leave(rank);
         let own = usize::try_from(stream.send_window).unwrap_or(0);
         let length = stream.queued.min(own).min(window).min(room);
         if length == 0 {
@@ -233,8 +242,11 @@ impl Engine {
         stream.queued -= length;
         stream.send_window -= length as i64;
         stream.steps = stream.steps.wrapping_add(1);
-        if stream.queued <= PARKED {
+        if stream.queued <= PARKED && stream.writer.is_some() {
             wake(&mut stream.writer);
+            if !stream.ending {
+                self.schedule.call(id, rank);
+            }
         }
         self.send_window -= length as i64;
         self.flood.sends(length);

@@ -161,10 +161,6 @@ impl Streams {
         }
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Stream)> {
-        self.entries.iter_mut().map(|(id, stream)| (*id, &mut **stream))
-    }
-
     pub(super) fn ids(&self) -> Vec<u32> {
         self.entries.iter().map(|(id, _)| *id).collect()
     }
