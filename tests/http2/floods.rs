@@ -36,7 +36,7 @@ fn pour(peer: &mut Peer, most: u32, mut next: impl FnMut(u32) -> Vec<u8>) {
     let _ = peer.try_bytes(&bytes);
 }
 
-/// Floods and what the log says of them, where not h2's own bounds were passed before.
+/// Floods and what the log says of them.
 type Flood = (&'static str, fn(&mut Peer));
 
 const FLOODS: [Flood; 12] = [

@@ -60,11 +60,12 @@ impl Engine {
         end: bool,
         selfish: bool,
     ) -> Result<(), Breach> {
-        let Side::Server { limits, scheme } = &self.side else {
+        let Side::Server(settings) = &self.side else {
             return Ok(());
         };
+        let (limits, scheme) = (&settings.limits, settings.scheme);
         let is_full = self.streams.open >= limits.streams;
-        let read = heads::read_request(&mut self.decoder, block, end, *scheme, limits);
+        let read = heads::read_request(&mut self.decoder, block, end, scheme, limits);
         self.highest = id;
         self.recent[recent(id)] = id;
         match read {

@@ -24,8 +24,6 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
-use ringgate_core::{Limits, Scheme};
-
 pub(crate) use ending::Half;
 pub(crate) use heads::Accepted;
 pub(crate) use send::PARKED;
@@ -34,7 +32,9 @@ pub(crate) use stream::Received;
 use crate::code::{Breach, ErrorCode};
 use crate::flood::Flood;
 use crate::frame::{self, FIRST_WINDOW, MAX_FRAME};
+use crate::heads::Bounds;
 use crate::hpack::{Decoder, Encoder};
+use crate::server::Settings;
 use blocks::Block;
 use ending::Leaving;
 use gathered::Gathered;
@@ -56,10 +56,7 @@ pub(crate) type Shared = Rc<RefCell<Engine>>;
 /// Which end of the connection this is.
 pub(crate) enum Side {
     /// The gateway is the server.
-    Server {
-        limits: Limits,
-        scheme: Scheme,
-    },
+    Server(Rc<Settings>),
     Client,
 }
 
@@ -91,7 +88,7 @@ pub(crate) struct GoAway {
 pub(crate) struct Engine {
     side: Side,
     /// Bytes of a header section, and its fields.
-    bounds: crate::heads::Bounds,
+    bounds: Bounds,
     /// Frames to send.
     pub(crate) out: Gathered,
     reader: Reader,
@@ -146,18 +143,19 @@ const RECENT: usize = 32;
 
 impl Engine {
     /// The server's end; the client's preface is to come.
-    pub(crate) fn server(limits: &Limits, scheme: Scheme, flood: Flood) -> Engine {
-        let bounds = crate::heads::Bounds { bytes: limits.header_bytes, count: limits.header_count };
-        let side = Side::Server { limits: limits.clone(), scheme };
-        let mut engine = Engine::new(side, bounds, flood, Reader::behind_preface());
-        let settings = settings::of_server(limits);
-        frame::settings(engine.out.buffer(64), &settings);
+    pub(crate) fn server(settings: Rc<Settings>, flood: Flood) -> Engine {
+        let limits = &settings.limits;
+        let bounds = Bounds { bytes: limits.header_bytes, count: limits.header_count };
+        let ours = settings::of_server(limits);
+        let mut engine =
+            Engine::new(Side::Server(settings), bounds, flood, Reader::behind_preface());
+        frame::settings(engine.out.buffer(64), &ours);
         engine.widen();
         engine
     }
 
     /// The client's end.
-    pub(crate) fn client(bounds: crate::heads::Bounds) -> Engine {
+    pub(crate) fn client(bounds: Bounds) -> Engine {
         let mut engine = Engine::new(Side::Client, bounds, Flood::none(), Reader::default());
         engine.out.buffer(64).extend_from_slice(frame::PREFACE);
         let settings = settings::of_client(bounds.bytes);
@@ -166,7 +164,7 @@ impl Engine {
         engine
     }
 
-    fn new(side: Side, bounds: crate::heads::Bounds, flood: Flood, reader: Reader) -> Engine {
+    fn new(side: Side, bounds: Bounds, flood: Flood, reader: Reader) -> Engine {
         Engine {
             side,
             bounds,
@@ -208,7 +206,7 @@ impl Engine {
     }
 
     fn is_server(&self) -> bool {
-        matches!(self.side, Side::Server { .. })
+        matches!(self.side, Side::Server(_))
     }
 
     /// The task begins a turn.

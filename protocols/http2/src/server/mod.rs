@@ -106,7 +106,7 @@ pub async fn accept<R: ReadIo + 'static, W: WriteIo + 'static>(
 ) -> Result<ServerConnection, Fault> {
     let mut wire = Wire::new(reader, writer, Some(received), settings.timeouts.send);
     let flood = Flood::new(settings.limits.resets_per_connection);
-    let engine = Engine::server(&settings.limits, settings.scheme, flood);
+    let engine = Engine::server(settings.clone(), flood);
     let engine = Owned(Rc::new(RefCell::new(engine)));
     let deadline = Deadline::new();
     let begun = {
