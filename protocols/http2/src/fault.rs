@@ -51,9 +51,7 @@ pub(crate) fn of_client_body(end: End) -> Fault {
 /// reset has told.
 pub(crate) fn of_client_send(stop: &Stop) -> Fault {
     match stop {
-        Stop::Over(End::Breach(breach)) => {
-            Fault::new(Code::ClientGone, format!("reset: {breach}"))
-        }
+        Stop::Over(End::Breach(breach)) => Fault::new(Code::ClientGone, format!("reset: {breach}")),
         Stop::Over(end) => of_client_body(*end),
         Stop::TimedOut => Fault::new(Code::SendTimeout, "client opened no window"),
         stop => misuse("answer", stop),

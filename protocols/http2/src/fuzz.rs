@@ -3,9 +3,7 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use ringgate_core::{
-    Chunk, Limits, Method, RequestHead, ResponseHead, Scheme, Timeouts, Version,
-};
+use ringgate_core::{Chunk, Limits, Method, RequestHead, ResponseHead, Scheme, Timeouts, Version};
 
 use crate::engine::{Engine, Half, Received};
 use crate::flood::Flood;
@@ -86,9 +84,8 @@ fn ask(bytes: &[u8], piece: usize) -> Outcome {
     let mut engine = Engine::client(Bounds { bytes: 64 * 1024, count: 128 });
     let mut head = RequestHead::new(Method::Get, Version::Http2, Scheme::Http);
     head.set_path(b"/");
-    let opened: Vec<u32> = (0..2)
-        .filter_map(|i| engine.open(&head, Scheme::Http, i == 0, false))
-        .collect();
+    let opened: Vec<u32> =
+        (0..2).filter_map(|i| engine.open(&head, Scheme::Http, i == 0, false)).collect();
     let mut greeting = Vec::new();
     frame::settings(&mut greeting, &[]);
     feed(&mut engine, &greeting, piece);

@@ -105,11 +105,7 @@ impl Outgoing {
 
     /// Why nothing can be sent any more, where that is so. What was handed over leaves by itself.
     pub(crate) fn check(&self) -> Result<(), Stop> {
-        let mut cx = Context::from_waker(Waker::noop());
-        match self.engine.borrow_mut().poll_sent(self.id, usize::MAX, &mut cx) {
-            Poll::Ready(Err(end)) => Err(end.into()),
-            _ => Ok(()),
-        }
+        Ok(self.engine.borrow().stopped(self.id)?)
     }
 
     /// Returns when there is room for a head.

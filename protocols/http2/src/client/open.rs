@@ -115,8 +115,7 @@ impl Upstream for ClientStream {
         let key = tunnels.then(|| head.headers.get(HeaderId::SecWebSocketKey).map(<[u8]>::to_vec));
         let end = end && !tunnels;
         let to_head = head.method == Method::Head;
-        let opened =
-            connection.engine.borrow_mut().open(head, connection.scheme, end, to_head);
+        let opened = connection.engine.borrow_mut().open(head, connection.scheme, end, to_head);
         let Some(stream) = opened else {
             return Err(unusable("connection to the node has no streams left"));
         };

@@ -45,9 +45,8 @@ impl StreamReceiver {
     /// the time runs from the last step in either direction.
     async fn read(&mut self) -> Result<Result<Option<Received>, End>, Fault> {
         let link = self.link.clone();
-        let poll = |cx: &Context<'_>| {
-            link.connection.engine.borrow_mut().poll_read(link.stream, cx)
-        };
+        let poll =
+            |cx: &Context<'_>| link.connection.engine.borrow_mut().poll_read(link.stream, cx);
         if link.connection.engine.borrow().is_readable(link.stream)
             && let Poll::Ready(read) = poll(&Context::from_waker(Waker::noop()))
         {

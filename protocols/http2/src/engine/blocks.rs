@@ -64,13 +64,7 @@ impl Engine {
         Ok(())
     }
 
-    fn block(
-        &mut self,
-        stream: u32,
-        block: &[u8],
-        end: bool,
-        selfish: bool,
-    ) -> Result<(), Breach> {
+    fn block(&mut self, stream: u32, block: &[u8], end: bool, selfish: bool) -> Result<(), Breach> {
         match self.is_server() {
             true => self.request_block(stream, block, end, selfish),
             false => self.answer_block(stream, block, end),

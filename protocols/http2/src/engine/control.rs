@@ -76,11 +76,7 @@ impl Engine {
     }
 
     /// RFC 9113 §6.9.
-    pub(super) fn window_update(
-        &mut self,
-        head: &FrameHead,
-        payload: &[u8],
-    ) -> Result<(), Breach> {
+    pub(super) fn window_update(&mut self, head: &FrameHead, payload: &[u8]) -> Result<(), Breach> {
         let increment = i64::from(number(payload).unwrap_or(0) & WINDOW_MOST);
         let most = i64::from(WINDOW_MOST);
         let nothing = Breach::protocol("a window's increment of 0");

@@ -135,7 +135,8 @@ impl Engine {
             self.reader.payload = Some(payload);
             return;
         }
-        if payload.end && !payload.passed_over
+        if payload.end
+            && !payload.passed_over
             && let Some(stream) = self.streams.get_mut(payload.stream)
         {
             stream.ended = true;

@@ -4,7 +4,7 @@ use ringgate_core::Fault;
 
 use super::ending::Standing;
 use super::stream::{Received, Stream, wake};
-use super::{Engine, End, RECENT, STREAM_WINDOW, Side};
+use super::{End, Engine, RECENT, STREAM_WINDOW, Side};
 use crate::code::{Breach, ErrorCode};
 use crate::heads::{self, Failure, ParsedRequest, RequestBlock, ResponseBlock};
 
@@ -53,13 +53,7 @@ impl Engine {
         }
     }
 
-    fn request(
-        &mut self,
-        id: u32,
-        block: &[u8],
-        end: bool,
-        selfish: bool,
-    ) -> Result<(), Breach> {
+    fn request(&mut self, id: u32, block: &[u8], end: bool, selfish: bool) -> Result<(), Breach> {
         let Side::Server(settings) = &self.side else {
             return Ok(());
         };
@@ -99,12 +93,7 @@ impl Engine {
         self.accepted.push_back(Accepted { stream: id, request, to_head });
     }
 
-    pub(super) fn answer_block(
-        &mut self,
-        id: u32,
-        block: &[u8],
-        end: bool,
-    ) -> Result<(), Breach> {
+    pub(super) fn answer_block(&mut self, id: u32, block: &[u8], end: bool) -> Result<(), Breach> {
         if self.standing(id) == Standing::Idle {
             return Err(Breach::protocol("an answer on a stream that was not opened"));
         }

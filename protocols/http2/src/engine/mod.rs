@@ -222,7 +222,8 @@ impl Engine {
 
     /// There is something for the task to do. While a send is under way, its end is soon enough.
     pub(crate) fn touch(&mut self) {
-        if !self.sending && !std::mem::replace(&mut self.woken, true)
+        if !self.sending
+            && !std::mem::replace(&mut self.woken, true)
             && let Some(task) = &self.task
         {
             task.wake_by_ref();

@@ -161,6 +161,14 @@ impl Engine {
         }
     }
 
+    /// Why nothing can be sent on a stream any more, where that is so before its end.
+    pub(crate) fn stopped(&self, id: u32) -> Result<(), End> {
+        match self.streams.get(id) {
+            Some(stream) if !stream.sent => stream.over.map_or(Ok(()), Err),
+            _ => Ok(()),
+        }
+    }
+
     /// The writer of a stream has run since it was told that there is room, or will not any more.
     pub(crate) fn has_run(&mut self, id: u32) {
         if self.schedule.answered(id) {

@@ -85,9 +85,9 @@ impl Stream {
     }
 
     pub(super) fn wake_all(&mut self) {
-        [&mut self.reader, &mut self.writer, &mut self.watcher]
-            .into_iter()
-            .for_each(|waker| wake(waker));
+        wake(&mut self.reader);
+        wake(&mut self.writer);
+        wake(&mut self.watcher);
     }
 }
 
@@ -125,9 +125,7 @@ impl Streams {
     fn place(&self, id: u32) -> Result<usize, usize> {
         match self.entries.last() {
             Some((last, _)) if *last == id => Ok(self.entries.len() - 1),
-            Some((last, _)) if *last > id => {
-                self.entries.binary_search_by_key(&id, |(id, _)| *id)
-            }
+            Some((last, _)) if *last > id => self.entries.binary_search_by_key(&id, |(id, _)| *id),
             _ => Err(self.entries.len()),
         }
     }

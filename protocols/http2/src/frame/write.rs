@@ -81,9 +81,13 @@ mod tests {
 
     #[test]
     fn a_long_block_goes_on_in_further_frames() {
-        for (length, lengths) in
-            [(0, &[0][..]), (10, &[10]), (11, &[10, 1]), (30, &[10, 10, 10]), (31, &[10, 10, 10, 1])]
-        {
+        for (length, lengths) in [
+            (0, &[0][..]),
+            (10, &[10]),
+            (11, &[10, 1]),
+            (30, &[10, 10, 10]),
+            (31, &[10, 10, 10, 1]),
+        ] {
             let mut out = b"before".to_vec();
             header_block(&mut out, 7, true, 10, |out| out.extend(0..length));
             let (mut rest, mut block, mut seen) = (&out[6..], Vec::new(), Vec::new());

@@ -8,7 +8,9 @@ mod response;
 mod section;
 mod trailers;
 
-pub(crate) use request::{ParsedRequest, RequestBlock, outgoing as outgoing_request, read as read_request};
+pub(crate) use request::{
+    ParsedRequest, RequestBlock, outgoing as outgoing_request, read as read_request,
+};
 pub(crate) use response::{
     ResponseBlock, outgoing as outgoing_response, read as read_response, switch,
 };

@@ -71,7 +71,8 @@ impl Reader for Request {
                 self.method.replace(method).is_some()
             }
             Pseudo::Scheme => {
-                let is_ours = [&b"http"[..], b"https"].iter().any(|s| value.eq_ignore_ascii_case(s));
+                let is_ours =
+                    [&b"http"[..], b"https"].iter().any(|s| value.eq_ignore_ascii_case(s));
                 self.scheme.replace(is_ours).is_some()
             }
             Pseudo::Authority => self.authority.replace(headers.intern(value)).is_some(),
@@ -105,7 +106,8 @@ impl Reader for Request {
                     return true;
                 }
                 if self.crumbs == 2 {
-                    self.cookie.extend_from_slice(headers.get(HeaderId::Cookie).unwrap_or_default());
+                    self.cookie
+                        .extend_from_slice(headers.get(HeaderId::Cookie).unwrap_or_default());
                 }
                 self.cookie.extend_from_slice(b"; ");
                 self.cookie.extend_from_slice(value);
@@ -333,8 +335,10 @@ fn is_plain(text: &[u8]) -> bool {
 
 /// HTTP/1.1 clients send some of them in queries all the same.
 const fn is_encoded(byte: u8) -> bool {
-    matches!(byte,
-        b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | b'#' | ..=0x20 | 0x7f..)
+    matches!(
+        byte,
+        b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | b'#' | ..=0x20 | 0x7f..
+    )
 }
 
 /// Path and query as one, with those bytes percent-encoded that no URI holds.

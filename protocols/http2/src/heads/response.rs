@@ -41,12 +41,7 @@ struct Response {
 }
 
 impl Reader for Response {
-    fn pseudo(
-        &mut self,
-        _: &mut Headers,
-        name: Pseudo,
-        value: &[u8],
-    ) -> Result<(), &'static str> {
+    fn pseudo(&mut self, _: &mut Headers, name: Pseudo, value: &[u8]) -> Result<(), &'static str> {
         let (Pseudo::Status, [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'], None) =
             (name, value, self.status)
         else {

@@ -194,4 +194,3 @@ fn digits(value: &[u8]) -> Option<u64> {
     }
     std::str::from_utf8(value).ok()?.parse().ok()
 }
-

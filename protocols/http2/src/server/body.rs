@@ -31,14 +31,7 @@ pub struct Body {
 
 impl Body {
     pub(super) fn new(stream: Rc<Stream>, length: BodyLength) -> Body {
-        Body {
-            stream,
-            length,
-            received: 0,
-            waited: Duration::ZERO,
-            ended: false,
-            deadline: None,
-        }
+        Body { stream, length, received: 0, waited: Duration::ZERO, ended: false, deadline: None }
     }
 
     /// What is known of its length.
@@ -69,7 +62,8 @@ impl Body {
         if self.stream.expects.replace(false) && !self.stream.answered.get() {
             let head = ResponseHead::new(100);
             // Where the stream has been reset, the wait will tell.
-            let _ = self.stream.engine.borrow_mut().answer(self.stream.id, &head, None, false, false);
+            let _ =
+                self.stream.engine.borrow_mut().answer(self.stream.id, &head, None, false, false);
         }
     }
 

@@ -126,7 +126,15 @@ pub async fn accept<R: ReadIo + 'static, W: WriteIo + 'static>(
     let fault = match begun {
         Ok(Ok(())) => {
             let (requests, ending) = (0, None);
-            return Ok(ServerConnection { engine, wire, settings, info, deadline, requests, ending });
+            return Ok(ServerConnection {
+                engine,
+                wire,
+                settings,
+                info,
+                deadline,
+                requests,
+                ending,
+            });
         }
         Ok(Err(end)) => fault::of_client(end),
         Err(_) => Fault::new(Code::HeaderTimeout, "connection preface came too slowly"),

@@ -58,10 +58,7 @@ impl Input {
     }
 
     /// The next bytes. `Ok(None)`: the peer has ended its direction.
-    pub(crate) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<Received>>> {
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Received>>> {
         if self.inbox.borrow().is_wanting()
             && self.receiving.as_mut().is_some_and(|this| this.as_mut().poll(cx).is_ready())
         {

@@ -22,12 +22,7 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// `received` came before the rest; each send takes `within` at most.
-    pub(crate) fn new<R, W>(
-        reader: R,
-        writer: W,
-        received: Option<Chunk>,
-        within: Duration,
-    ) -> Wire
+    pub(crate) fn new<R, W>(reader: R, writer: W, received: Option<Chunk>, within: Duration) -> Wire
     where
         R: ReadIo + 'static,
         W: WriteIo + 'static,
