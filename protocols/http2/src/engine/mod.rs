@@ -16,6 +16,8 @@ mod schedule;
 mod send;
 mod settings;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
