@@ -90,7 +90,7 @@ impl Engine {
             ..Stream::default()
         };
         self.streams.insert(id, stream);
-        self.accepted.push_back(Accepted { stream: id, request, to_head });
+        self.accepted.push_back(Box::new(Accepted { stream: id, request, to_head }));
     }
 
     pub(super) fn answer_block(&mut self, id: u32, block: &[u8], end: bool) -> Result<(), Breach> {

@@ -106,7 +106,7 @@ pub(crate) struct Engine {
     credit: u32,
     streams: Streams,
     schedule: Schedule,
-    accepted: VecDeque<Accepted>,
+    accepted: VecDeque<Box<Accepted>>,
     /// The highest stream that the client opened.
     highest: u32,
     /// The last streams that were opened, by their number.
@@ -334,9 +334,9 @@ impl Engine {
     }
 
     /// The next request that came.
-    pub(crate) fn accept(&mut self) -> Option<Accepted> {
+    pub(crate) fn accept(&mut self) -> Option<Box<Accepted>> {
         let accepted = self.accepted.pop_front();
-        if self.accepted.is_empty() && self.accepted.capacity() > 0 {
+        if self.accepted.is_empty() && self.accepted.capacity() > 16 {
             self.accepted = VecDeque::new();
         }
         accepted

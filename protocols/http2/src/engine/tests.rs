@@ -3,9 +3,7 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use ringgate_core::{
-    Chunk, Limits, Method, RequestHead, ResponseHead, Scheme, Timeouts, Version,
-};
+use ringgate_core::{Chunk, Limits, Method, RequestHead, ResponseHead, Scheme, Timeouts, Version};
 
 use super::{CONNECTION_WINDOW, End, Engine, Half, Received};
 use crate::code::ErrorCode;

@@ -217,7 +217,7 @@ impl ServerConnection {
         engine.borrow_mut().rest();
         let accepted = engine.borrow_mut().accept();
         if let Some(accepted) = accepted {
-            return Poll::Ready(Event::Incoming(Box::new(self.begin(accepted))));
+            return Poll::Ready(Event::Incoming(Box::new(self.begin(*accepted))));
         }
         let (over, is_done) = (engine.borrow().over(), engine.borrow().is_done());
         match over {
