@@ -224,10 +224,9 @@ fn runtimes_stay_in_their_crates() {
         ("monoio", &["ringgate-io"][..]),
         ("io-uring", &["ringgate-io", "ringgate-bench"]),
         ("glommio", &["ringgate"]),
-        // http2 names its I/O traits only, because h2 asks for them.
-        ("tokio", &["ringgate", "ringgate-http2"]),
-        // The gateway itself only for health checks, on the control side.
-        ("h2", &["ringgate", "ringgate-http2"]),
+        ("tokio", &["ringgate"]),
+        // For health checks, on the control side.
+        ("h2", &["ringgate"]),
         ("rustls", &["ringgate", "ringgate-tls"]),
         ("axum", &["ringgate"]),
         ("hickory-resolver", &["ringgate"]),
@@ -260,11 +259,11 @@ fn only_the_io_crate_names_monoio() {
 }
 
 #[test]
-fn only_http2_and_health_checks_name_h2() {
+fn only_health_checks_name_h2() {
     forbid(
         &["h2"],
-        |path| !path.starts_with("protocols/http2/") && !path.starts_with("src/control/health/"),
-        "protocols/http2 names h2, and the health checks of the control side:",
+        |path| !path.starts_with("src/control/health/"),
+        "the health checks of the control side alone name h2; shards speak HTTP/2 by themselves:",
     );
 }
 
@@ -279,12 +278,10 @@ fn only_the_disk_tier_names_glommio() {
 
 #[test]
 fn tokio_runs_on_the_control_side_only() {
-    // h2 asks for tokio's I/O traits; that no runtime comes with them is checked below.
     let beyond = |path: &str| {
         !path.starts_with("src/control/")
             // A thread of its own, which the control side asks.
             && !path.starts_with("src/config/store/etcd/")
-            && !path.starts_with("protocols/http2/")
     };
     let parts =
         ["runtime", "net", "time", "signal", "task", "io", "fs", "process", "spawn", "main"];
@@ -296,12 +293,6 @@ fn tokio_runs_on_the_control_side_only() {
         beyond,
         "no tokio runtime, reactor or timer outside src/control and the etcd store: a shard has \
          none to run it on (tokio::sync is fine):",
-    );
-    let runtime: Vec<&str> = words.iter().copied().filter(|word| *word != "tokio::io").collect();
-    forbid(
-        &runtime,
-        |path| path.starts_with("protocols/http2/"),
-        "protocols/http2 names tokio's I/O traits and nothing else of it:",
     );
 }
 

@@ -1,9 +1,10 @@
 //! Budgets for what costs the gateway work and brings nobody anything: resets, pings, settings,
-//! empty frames. h2 bounds some of it over a connection's life; these bound it in time.
+//! empty frames.
 
 use std::time::{Duration, Instant};
 
-use crate::wire::frames::{FrameHead, flag, kind};
+use crate::code::Breach;
+use crate::frame::{FrameHead, flag, kind};
 
 /// Resets are counted over so long.
 const RESETS_WITHIN: Duration = Duration::from_secs(30);
@@ -93,69 +94,72 @@ impl Flood {
         })))
     }
 
-    /// A frame comes; the error says what there is too much of.
-    pub(crate) fn comes(&mut self, head: &FrameHead) -> Result<(), &'static str> {
-        let Some(budgets) = &mut self.0 else {
-            return Ok(());
-        };
-        let mut take = |cost, what| match budgets.control.take(cost, ringgate_io::now()) {
-            true => Ok(()),
-            false => Err(what),
-        };
-        match head.kind {
-            kind::DATA if head.length == 0 && !head.has(flag::END_STREAM) => {
-                take(EMPTY_COST, "empty DATA frames")
-            }
-            kind::DATA => Ok(()),
+    /// A frame comes, of which the header is there.
+    pub(crate) fn comes(&mut self, head: &FrameHead) -> Result<(), Breach> {
+        let (cost, what) = match head.kind {
+            kind::DATA => return Ok(()),
             kind::HEADERS => {
-                budgets.control.put(REQUEST_ALLOWS);
-                Ok(())
+                if let Some(budgets) = &mut self.0 {
+                    budgets.control.put(REQUEST_ALLOWS);
+                }
+                return Ok(());
             }
-            kind::CONTINUATION => take(1, "CONTINUATION frames"),
-            kind::RST_STREAM => match budgets.resets.take(1, ringgate_io::now()) {
-                true => Ok(()),
-                false => Err("resets"),
-            },
-            kind::SETTINGS if head.has(flag::ACK) => take(1, "SETTINGS frames"),
-            kind::SETTINGS => take(SETTINGS_COST, "SETTINGS frames"),
-            kind::PING => take(1, "PING frames"),
-            kind::PRIORITY => take(1, "PRIORITY frames"),
-            kind::WINDOW_UPDATE => take(1, "WINDOW_UPDATE frames"),
-            _ => take(1, "frames of unknown kinds"),
-        }
-    }
-
-    /// A frame goes.
-    pub(crate) fn goes(&mut self, head: &FrameHead) -> Result<(), &'static str> {
-        let Some(budgets) = &mut self.0 else {
-            return Ok(());
+            kind::RST_STREAM => return self.take_reset("too many resets"),
+            kind::CONTINUATION => (1, "too many CONTINUATION frames"),
+            kind::SETTINGS if head.has(flag::ACK) => (1, "too many SETTINGS frames"),
+            kind::SETTINGS => (SETTINGS_COST, "too many SETTINGS frames"),
+            kind::PING => (1, "too many PING frames"),
+            kind::PRIORITY => (1, "too many PRIORITY frames"),
+            kind::WINDOW_UPDATE => (1, "too many WINDOW_UPDATE frames"),
+            _ => (1, "too many frames of unknown kinds"),
         };
-        match head.kind {
-            kind::DATA => budgets.control.put(SENT_ALLOWS + head.length / SENT_BYTES),
-            // MadeYouReset: the peer's errors have us reset its streams. Our own reasons do not
-            // count: a node that failed, a request that was answered before it was whole.
-            kind::RST_STREAM
-                if is_peers_doing(head.number()) && !budgets.resets.take(1, ringgate_io::now()) =>
-            {
-                return Err("requests that are reset for their errors");
-            }
-            _ => {}
-        }
-        Ok(())
+        self.take(cost, what)
     }
-}
 
-/// Error codes that say that the peer broke a rule (RFC 9113 §7).
-fn is_peers_doing(code: u32) -> bool {
-    const PROTOCOL_ERROR: u32 = 1;
-    const FLOW_CONTROL_ERROR: u32 = 3;
-    const STREAM_CLOSED: u32 = 5;
-    const FRAME_SIZE_ERROR: u32 = 6;
-    const REFUSED_STREAM: u32 = 7;
-    matches!(
-        code,
-        PROTOCOL_ERROR | FLOW_CONTROL_ERROR | STREAM_CLOSED | FRAME_SIZE_ERROR | REFUSED_STREAM
-    )
+    /// DATA came that has nothing in it and ends nothing.
+    pub(crate) fn empty_data(&mut self) -> Result<(), Breach> {
+        self.take(EMPTY_COST, "too many empty DATA frames")
+    }
+
+    /// A header block came for a stream that takes none.
+    pub(crate) fn vain_head(&mut self) -> Result<(), Breach> {
+        self.take(1 + REQUEST_ALLOWS, "too many HEADERS frames")
+    }
+
+    /// A frame of DATA goes.
+    pub(crate) fn sends(&mut self, length: usize) {
+        if let Some(budgets) = &mut self.0 {
+            budgets.control.put(SENT_ALLOWS + length as u32 / SENT_BYTES);
+        }
+    }
+
+    /// MadeYouReset: a stream is reset for the peer's error. Our own reasons do not count: a node
+    /// that failed, a request that was answered before it was whole.
+    pub(crate) fn provoked(&mut self) -> Result<(), Breach> {
+        self.take_reset("too many requests that are reset for their errors")
+    }
+
+    fn take_reset(&mut self, what: &'static str) -> Result<(), Breach> {
+        self.spend(what, |budgets, now| budgets.resets.take(1, now))
+    }
+
+    fn take(&mut self, cost: u32, what: &'static str) -> Result<(), Breach> {
+        self.spend(what, |budgets, now| budgets.control.take(cost, now))
+    }
+
+    fn spend(
+        &mut self,
+        what: &'static str,
+        take: impl FnOnce(&mut Budgets, Instant) -> bool,
+    ) -> Result<(), Breach> {
+        match &mut self.0 {
+            Some(budgets) => match take(budgets, ringgate_io::now()) {
+                true => Ok(()),
+                false => Err(Breach::excessive(what)),
+            },
+            None => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]

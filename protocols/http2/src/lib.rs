@@ -1,29 +1,28 @@
 //! HTTP/2 (RFC 9113) over any [`ReadIo`](ringgate_core::ReadIo) and
-//! [`WriteIo`](ringgate_core::WriteIo): what the h2 crate does, and around it what it leaves out.
+//! [`WriteIo`](ringgate_core::WriteIo).
 //!
 //! - [`server`]: connections from clients. [`ServerConnection::next`] gives exchanges.
 //! - [`client`]: connections to nodes. [`Handle::stream`] gives an
 //!   [`Upstream`](ringgate_core::Upstream).
 //!
-//! A connection is one task, which polls it all the time; its streams live in tasks of others. What
-//! h2 does not do stands beside it: bounds on every wait, budgets against floods (`flood`), who may
-//! send first (`schedule`), heads as strict as HTTP/1.1's (`heads`), WebSockets over extended
-//! CONNECT (`websocket`), and rules that h2 does not keep to the letter (`rules`). Frames are seen as
-//! they pass (`wire`, `monitor`).
+//! A connection is one task, which moves bytes (`wire`) between its stream and the `engine`: all of
+//! the protocol, without I/O, for both ends. Its streams live in tasks of others, who read and write
+//! through the engine. Under it are frames (`frame`), HPACK (`hpack`), heads (`heads`), budgets
+//! against floods (`flood`), priorities (`priority`), and WebSockets over extended CONNECT
+//! (`websocket`).
 
 pub mod client;
+mod code;
+mod engine;
 mod fault;
 mod flood;
+mod frame;
 #[doc(hidden)]
 pub mod fuzz;
 mod heads;
-mod incoming;
-mod monitor;
+mod hpack;
 mod outgoing;
-mod payload;
 mod priority;
-mod rules;
-mod schedule;
 pub mod server;
 mod websocket;
 mod wire;

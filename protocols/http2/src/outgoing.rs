@@ -1,30 +1,21 @@
-//! A body on its way out: data goes to h2 when it is the stream's turn and its windows are open.
+//! The sending half of a stream: data is handed over to the engine, and waits for it are bounded.
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use h2::{Reason, SendStream};
-use ringgate_core::{Chunk, Frame};
+use ringgate_core::{Frame, Headers};
 use ringgate_io::Deadline;
 
-use crate::heads;
-use crate::monitor::Monitor;
-use crate::payload::Payload;
-use crate::priority::Priority;
-
-/// The most that is held back, so that what ends the body can go with it.
-const HELD: usize = 16 * 1024;
+use crate::code::ErrorCode;
+use crate::engine::{End, Half, PARKED, Shared};
 
 /// Why a body cannot go on.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// The peer reset the stream, or ended the connection.
-    Reset(Reason),
-    /// The connection broke.
-    Broken(h2::Error),
+    /// The stream or its connection is over.
+    Over(End),
     /// The peer took nothing for too long.
     TimedOut,
     /// There is more of it than was told.
@@ -35,14 +26,16 @@ pub(crate) enum Stop {
     Ended,
 }
 
-/// What is sent on a stream behind its head.
+impl From<End> for Stop {
+    fn from(end: End) -> Stop {
+        Stop::Over(end)
+    }
+}
+
+/// What is sent on a stream.
 pub(crate) struct Outgoing {
-    stream: SendStream<Payload>,
-    monitor: Rc<Monitor>,
+    engine: Shared,
     id: u32,
-    priority: Priority,
-    /// The last of what was sent, for as long as it may be the body's end.
-    held: Option<Chunk>,
     /// What is left of the length that was told.
     left: Option<u64>,
     ended: bool,
@@ -51,17 +44,23 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// `length`: what was told of it.
-    pub(crate) fn new(
-        stream: SendStream<Payload>,
-        monitor: Rc<Monitor>,
-        priority: Priority,
-        length: Option<u64>,
-        ended: bool,
-    ) -> Outgoing {
-        let id = stream.stream_id().as_u32();
-        monitor.schedule.enter(id);
-        Outgoing { stream, monitor, id, priority, held: None, left: length, ended, deadline: None }
+    /// Holds the stream's sending half. `length`: what was told of the body.
+    pub(crate) fn new(engine: Shared, id: u32, length: Option<u64>, ended: bool) -> Outgoing {
+        Outgoing { engine, id, left: length, ended, deadline: None }
+    }
+
+    pub(crate) fn engine(&self) -> &Shared {
+        &self.engine
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The head is sent, which told this of the body.
+    pub(crate) fn begin(&mut self, length: Option<u64>, ended: bool) {
+        self.left = length;
+        self.ended = ended;
     }
 
     /// Whether the body was sent to its end.
@@ -78,167 +77,96 @@ impl Outgoing {
                 if let Some(left) = &mut self.left {
                     *left = left.checked_sub(chunk.len() as u64).ok_or(Stop::TooMuch)?;
                 }
-                self.flush(within).await?;
-                let mut chunk = chunk;
-                let front = chunk.len().saturating_sub(HELD);
-                if front > 0 {
-                    let front = chunk.split_to(front);
-                    self.push(front, false, within).await?;
-                }
-                self.held = Some(chunk);
-                Ok(())
+                self.engine.borrow_mut().hand_over(self.id, chunk)?;
+                self.sent(PARKED, within).await
             }
             Frame::Trailers(_) | Frame::End if self.ended => Ok(()),
             Frame::Trailers(_) | Frame::End if self.left.is_some_and(|left| left > 0) => {
                 Err(Stop::TooLittle)
             }
             Frame::Trailers(trailers) if !trailers.is_empty() => {
-                self.flush(within).await?;
                 self.ended = true;
-                let trailers = heads::outgoing_trailers(&trailers);
-                self.stream.send_trailers(trailers).map_err(|error| self.stopped(error))
+                self.trail(&trailers, within).await
             }
-            Frame::Trailers(_) | Frame::End => match self.held.take() {
-                Some(held) => self.push(held, true, within).await,
-                None => {
-                    self.ended = true;
-                    let end = self.stream.send_data(Payload::empty(), true);
-                    end.map_err(|error| self.stopped(error))
-                }
-            },
+            Frame::Trailers(_) | Frame::End => {
+                self.ended = true;
+                self.engine.borrow_mut().finish(self.id)?;
+                self.sent(0, within).await
+            }
         }
     }
 
-    /// Sends what is held back.
-    pub(crate) async fn flush(&mut self, within: Duration) -> Result<(), Stop> {
-        match self.held.take() {
-            Some(held) => self.push(held, false, within).await,
-            None => Ok(()),
+    async fn trail(&mut self, trailers: &Headers, within: Duration) -> Result<(), Stop> {
+        self.engine.borrow_mut().pump();
+        self.sent(0, within).await?;
+        self.room(within).await?;
+        Ok(self.engine.borrow_mut().trail(self.id, trailers)?)
+    }
+
+    /// Why nothing can be sent any more, where that is so. What was handed over leaves by itself.
+    pub(crate) fn check(&self) -> Result<(), Stop> {
+        Ok(self.engine.borrow().stopped(self.id)?)
+    }
+
+    /// Returns when there is room for a head.
+    pub(crate) async fn room(&mut self, within: Duration) -> Result<(), Stop> {
+        self.wait(within, |engine, cx| engine.borrow_mut().poll_room(cx).map(Ok)).await
+    }
+
+    /// Returns when no more than `most` of what was handed over waits.
+    async fn sent(&mut self, most: usize, within: Duration) -> Result<(), Stop> {
+        let id = self.id;
+        self.wait(within, |engine, cx| engine.borrow_mut().poll_sent(id, most, cx)).await
+    }
+
+    async fn wait(
+        &mut self,
+        within: Duration,
+        poll: impl Fn(&Shared, &Context<'_>) -> Poll<Result<(), End>>,
+    ) -> Result<(), Stop> {
+        // Nearly always there is nothing to wait for.
+        if let Poll::Ready(result) = poll(&self.engine, &Context::from_waker(Waker::noop())) {
+            return Ok(result?);
         }
+        let _waiting = Waiting(self.engine.clone(), self.id);
+        let deadline = self.deadline.take().unwrap_or_default();
+        let result = loop {
+            let steps = self.engine.borrow().steps(self.id);
+            let waiting = pin!(poll_fn(|cx| poll(&self.engine, cx)));
+            match deadline.bound(within, waiting).await {
+                Ok(result) => break result.map_err(Stop::Over),
+                // The time runs anew with each step.
+                Err(_) if self.engine.borrow().steps(self.id) != steps => {}
+                Err(_) => break Err(Stop::TimedOut),
+            }
+        };
+        self.deadline = Some(deadline);
+        result
     }
 
     /// The stream is of no use any more.
-    pub(crate) fn reset(&mut self, reason: Reason) {
+    pub(crate) fn reset(&mut self, code: ErrorCode) {
         self.ended = true;
-        self.held = None;
-        self.stream.send_reset(reason);
+        self.engine.borrow_mut().reset(self.id, code);
     }
 
-    /// Returns when the peer has reset the stream, or the connection is gone.
-    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
-        self.stream.poll_reset(cx).map(|reset| match reset {
-            Ok(reason) => {
-                // Also what was handed over before the stream was known here.
-                self.monitor.schedule.forget(self.id);
-                Stop::Reset(reason)
-            }
-            Err(error) => Stop::Broken(error),
-        })
+    /// Returns when the peer has reset the stream, or the connection is gone. Cancel-safe.
+    pub(crate) async fn gone(&self) {
+        poll_fn(|cx| self.engine.borrow_mut().poll_gone(self.id, cx).map(drop)).await;
     }
+}
 
-    async fn push(&mut self, mut chunk: Chunk, end: bool, within: Duration) -> Result<(), Stop> {
-        // Nearly always there is room, and nothing to wait for.
-        let mut cx = Context::from_waker(Waker::noop());
-        if let Poll::Ready(pushed) = self.poll_push(&mut cx, &mut chunk, end) {
-            return pushed;
-        }
-        while !chunk.is_empty() {
-            let deadline = self.deadline.take().unwrap_or_default();
-            let polled = {
-                let mut waiting = Waiting { outgoing: self, is_waiting: false };
-                let pushed = pin!(poll_fn(|cx| {
-                    let before = chunk.len();
-                    let polled = waiting.outgoing.poll_push(cx, &mut chunk, end);
-                    waiting.is_waiting = polled.is_pending();
-                    match polled {
-                        // The time runs anew with each step.
-                        Poll::Pending if chunk.len() < before => Poll::Ready(Ok(())),
-                        polled => polled,
-                    }
-                }));
-                deadline.bound(within, pushed).await
-            };
-            self.deadline = Some(deadline);
-            match polled {
-                Ok(result) => result?,
-                Err(_) => return Err(Stop::TimedOut),
-            }
-        }
-        Ok(())
-    }
+/// Others do not wait for who has given its wait up.
+struct Waiting(Shared, u32);
 
-    fn poll_push(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &mut Chunk,
-        end: bool,
-    ) -> Poll<Result<(), Stop>> {
-        let schedule = &self.monitor.schedule;
-        while !chunk.is_empty() {
-            let Poll::Ready(granted) = schedule.poll_turn(cx, self.id, self.priority, chunk.len())
-            else {
-                // Nothing else would tell of a reset meanwhile. Who does not wait any more must not
-                // keep a place before those who do.
-                return self.poll_gone(cx).map(|stop| {
-                    self.monitor.schedule.leave(self.id);
-                    Err(stop)
-                });
-            };
-            self.stream.reserve_capacity(granted);
-            let capacity = self.stream.capacity().min(granted);
-            if capacity == 0 {
-                // The stream's own window is shut.
-                schedule.pass();
-                match self.stream.poll_capacity(cx) {
-                    Poll::Ready(Some(Ok(_))) => continue,
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Stop::Broken(error))),
-                    Poll::Ready(None) => return Poll::Ready(Err(self.why_closed(cx))),
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-            let piece = chunk.split_to(capacity);
-            schedule.hand_over(self.id, capacity);
-            self.ended = end && chunk.is_empty();
-            if let Err(error) = self.stream.send_data(Payload(piece), self.ended) {
-                return Poll::Ready(Err(self.stopped(error)));
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn why_closed(&mut self, cx: &mut Context<'_>) -> Stop {
-        match self.poll_gone(cx) {
-            Poll::Ready(stop) => stop,
-            Poll::Pending => Stop::Reset(Reason::CANCEL),
-        }
-    }
-
-    /// Why h2 did not take something: mostly because the stream was reset meanwhile.
-    fn stopped(&mut self, error: h2::Error) -> Stop {
-        let mut cx = Context::from_waker(Waker::noop());
-        match self.poll_gone(&mut cx) {
-            Poll::Ready(stop) => stop,
-            Poll::Pending => Stop::Broken(error),
-        }
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.borrow_mut().has_run(self.1);
     }
 }
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        self.monitor.schedule.exit(self.id);
-    }
-}
-
-/// Gives the place among those who wait up, when the wait is dropped.
-struct Waiting<'o> {
-    outgoing: &'o mut Outgoing,
-    is_waiting: bool,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if self.is_waiting {
-            self.outgoing.monitor.schedule.leave(self.outgoing.id);
-        }
+        self.engine.borrow_mut().release(self.id, Half::Writing);
     }
 }

@@ -3,38 +3,23 @@
 mod open;
 mod receive;
 mod send;
-mod shared;
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use h2::client::Connection;
-use ringgate_core::{Code, Fault, Limits, ReadIo, Scheme, WriteIo};
+use ringgate_core::{Code, Fault, Limits, ReadIo, Retry, Scheme, Scope, WriteIo};
 
 pub use open::ClientStream;
 pub use receive::StreamReceiver;
 pub use send::StreamSender;
 
+use crate::engine::{End, Engine, Shared};
 use crate::fault;
-use crate::monitor::Monitor;
-use crate::payload::Payload;
-use crate::wire::{Transport, Wire};
-use shared::Shared;
-
-/// Window of a stream: what a node may send of a body before the client takes it.
-const STREAM_WINDOW: u32 = 256 * 1024;
-/// Window of a connection.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// What h2 keeps of a stream's data on its way out.
-const SEND_BUFFER: usize = 256 * 1024;
-/// Streams that are opened before the node has told how many it takes (RFC 9113 §6.5.2 recommends
-/// that to be no less).
-const FIRST_STREAMS: usize = 100;
-/// Streams that were given up here, and whose late frames are still taken.
-const RESET_STREAMS: usize = 32;
+use crate::heads::Bounds;
+use crate::wire::Wire;
 
 /// What bounds a connection to a node.
 #[derive(Debug, Clone, Copy)]
@@ -72,14 +57,30 @@ pub struct Waits {
 
 /// A connection to a node, for whoever has requests. When the last handle and the last stream are
 /// gone, the connection is closed.
-#[derive(Clone)]
-pub struct Handle(Rc<Shared>);
+pub struct Handle(Rc<Connection>);
+
+/// What handles and streams have in common.
+struct Connection {
+    engine: Shared,
+    scheme: Scheme,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.engine.borrow_mut().abandon();
+    }
+}
+
+impl Clone for Handle {
+    fn clone(&self) -> Handle {
+        Handle(self.0.clone())
+    }
+}
 
 /// What moves a connection. Its streams move only while it runs, in a task of its own.
 pub struct Driver {
-    connection: Connection<Transport, Payload>,
-    wire: Rc<Wire>,
-    shared: Rc<shared::State>,
+    engine: Shared,
+    wire: Wire,
 }
 
 /// Makes a connection of a byte stream to a node that speaks HTTP/2, by ALPN or prior knowledge
@@ -87,33 +88,17 @@ pub struct Driver {
 /// settings are known.
 ///
 /// # Errors
-/// The stream is broken.
+/// None so far.
 pub async fn connect<R: ReadIo + 'static, W: WriteIo + 'static>(
     reader: R,
     writer: W,
     settings: Settings,
 ) -> Result<(Handle, Driver), Fault> {
     let wire = Wire::new(reader, writer, None, settings.send);
-    let monitor = Rc::new(Monitor::of_client());
-    let transport = Transport::new(wire.clone(), monitor.clone());
-    let handshake = builder(&settings).handshake(transport);
-    let (request, connection) = handshake.await.map_err(|error| fault::of_upstream(&error))?;
-    let state = Rc::new(shared::State::new(monitor));
-    let shared = Rc::new(Shared::new(request, state.clone(), settings));
-    Ok((Handle(shared), Driver { connection, wire, shared: state }))
-}
-
-fn builder(settings: &Settings) -> h2::client::Builder {
-    let mut builder = h2::client::Builder::new();
-    builder
-        .enable_push(false)
-        .initial_max_send_streams(FIRST_STREAMS)
-        .max_header_list_size(u32::try_from(settings.header_bytes).unwrap_or(u32::MAX))
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_concurrent_reset_streams(RESET_STREAMS);
-    builder
+    let bounds = Bounds { bytes: settings.header_bytes, count: settings.header_count };
+    let engine = Rc::new(RefCell::new(Engine::client(bounds)));
+    let connection = Connection { engine: engine.clone(), scheme: settings.scheme };
+    Ok((Handle(Rc::new(connection)), Driver { engine, wire }))
 }
 
 impl Driver {
@@ -123,26 +108,66 @@ impl Driver {
     /// What ended it, where that was not its last handle or a node that left in order. Its streams
     /// learn it by themselves.
     pub async fn run(mut self) -> Result<(), Fault> {
-        let result = poll_fn(|cx| self.poll(cx)).await;
-        self.shared.close();
-        // Streams that are left learn of it by this.
-        drop(self.connection);
-        self.wire.close();
-        result
+        let ended = poll_fn(|cx| self.poll(cx)).await;
+        // What is left to say, for a node that listens.
+        if !matches!(ended, Some(End::Io(_))) {
+            let _ = poll_fn(|cx| self.wire.poll_shutdown(cx, &self.engine)).await;
+        }
+        ended.map_or(Ok(()), |end| Err(fault::of_upstream(end)))
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        // The room that a send has freed is there for what follows.
-        self.wire.poll_send(cx);
-        let polled = Pin::new(&mut self.connection).poll(cx);
-        self.wire.poll_send(cx);
-        self.shared.moved();
-        match (polled, self.wire.send_error()) {
-            (Poll::Ready(result), _) => {
-                Poll::Ready(result.map_err(|error| fault::of_upstream(&error)))
-            }
-            (Poll::Pending, None) => Poll::Pending,
-            (Poll::Pending, Some(kind)) => Poll::Ready(Err(fault::of_upstream_io(&kind.into()))),
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
+        let engine = &self.engine;
+        engine.borrow_mut().begin(cx);
+        self.wire.poll_turn(cx, engine, || false);
+        let mut engine = engine.borrow_mut();
+        engine.rest();
+        if engine.streams() == 0 && (engine.users == 0 || engine.away().is_some()) {
+            engine.leave();
+            engine.end(End::Closed);
+            return Poll::Ready(None);
+        }
+        match engine.over() {
+            // A node that closes while nothing is asked of it does so in order.
+            Some(End::Closed) if engine.streams() == 0 => Poll::Ready(None),
+            Some(end) => Poll::Ready(Some(end)),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.engine.borrow_mut().end(End::Closed);
+    }
+}
+
+impl Connection {
+    /// What a failure says about trying again. `heard`: something of the answer came.
+    fn judge(&self, fault: Fault, stream: u32, heard: bool) -> Fault {
+        if fault.code != Code::UpstreamClosed || heard {
+            return fault;
+        }
+        let engine = self.engine.borrow();
+        // RFC 9113 §6.8: not worked on, and never will be.
+        if engine.was_left_out(stream) {
+            let detail = format!("node went away before it took the stream ({})", fault.detail);
+            return Fault::new(Code::UpstreamRefused, detail).retry(Retry::Yes);
+        }
+        // A node that resets a stream has seen it; one that closes may not have.
+        if fault.scope == Scope::Connection && fault.retry == Retry::No && engine.has_served() {
+            return fault.retry(Retry::ReusedConnection);
+        }
+        fault
+    }
+
+    /// A stream heard nothing for so long. Where nothing at all came meanwhile, the node is not
+    /// there any more: further requests are not to wait for it.
+    fn silent_for(&self, time: Duration) {
+        let mut engine = self.engine.borrow_mut();
+        let heard = ringgate_io::now().saturating_duration_since(engine.heard());
+        if heard >= time.saturating_sub(ringgate_io::TICK * 2) {
+            engine.give_up();
         }
     }
 }
@@ -151,33 +176,33 @@ impl Handle {
     /// Whether another request may be sent on it: it is neither broken nor does the node want to
     /// end it (GOAWAY).
     pub fn is_usable(&self) -> bool {
-        self.0.state.is_usable()
+        self.0.engine.borrow().is_usable()
     }
 
     /// How many further streams the node takes at the moment; 0 where the connection is not usable.
     pub fn room(&self) -> usize {
-        self.0.room()
+        self.0.engine.borrow().room()
     }
 
     /// How many streams are under way.
     pub fn active(&self) -> usize {
-        self.0.state.active()
+        self.0.engine.borrow().streams()
     }
 
     /// Whether the node takes WebSockets (RFC 8441 §3). Not before its settings have come: see
     /// [`Handle::settings_came`].
     pub fn supports_extended_connect(&self) -> bool {
-        self.0.supports_extended_connect()
+        self.0.engine.borrow().takes_extended_connect()
     }
 
     /// Whether the node's settings are known.
     pub fn settings_came(&self) -> bool {
-        self.0.state.monitor.settings_came()
+        self.0.engine.borrow().settings_came()
     }
 
     /// Whether it has carried a request before.
     pub fn is_reused(&self) -> bool {
-        self.0.state.has_served()
+        self.0.engine.borrow().has_served()
     }
 
     /// A way to send one request. It costs the node nothing until it is opened; where the node has
@@ -189,5 +214,5 @@ impl Handle {
 
 /// A connection that cannot carry the request; nothing of it was sent.
 fn unusable(detail: &'static str) -> Fault {
-    Fault::new(Code::UpstreamClosed, detail).retry(ringgate_core::Retry::Yes)
+    Fault::new(Code::UpstreamClosed, detail).retry(Retry::Yes)
 }

@@ -6,25 +6,22 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use ringgate_core::{BodyLength, Code, Fault, HeaderId, Method, RequestHead, Upstream};
+use ringgate_core::{
+    BodyLength, Code, Fault, HeaderId, Method, RequestHead, Upstream, find_invisible,
+};
 
-use crate::fault;
-use crate::heads;
+use crate::engine::Engine;
 use crate::outgoing::Outgoing;
-use crate::priority::Priority;
 
 use super::receive::StreamReceiver;
 use super::send::StreamSender;
-use super::shared::{Entered, Shared};
-use super::{Waits, unusable};
+use super::{Connection, Waits, unusable};
 
 /// What the two halves of an exchange know of each other.
 pub(super) struct Link {
-    pub(super) entered: Entered,
+    pub(super) connection: Rc<Connection>,
     pub(super) stream: u32,
     pub(super) waits: Waits,
-    /// The request is a HEAD.
-    pub(super) to_head: bool,
     /// The request is sent whole.
     pub(super) sent: Cell<bool>,
     /// Counts steps of the request, so that a wait for the answer knows of them.
@@ -38,42 +35,63 @@ pub(super) struct Link {
 impl Link {
     /// The fault with its word on trying again.
     pub(super) fn judge(&self, fault: Fault) -> Fault {
-        self.entered.shared().state.judge(fault, self.stream, self.heard.get())
+        self.connection.judge(fault, self.stream, self.heard.get())
     }
 }
 
 /// A way to send one request.
 pub struct ClientStream {
-    shared: Rc<Shared>,
+    connection: Rc<Connection>,
     waits: Waits,
 }
 
 impl ClientStream {
-    pub(super) fn new(shared: Rc<Shared>, waits: Waits) -> ClientStream {
-        ClientStream { shared, waits }
+    pub(super) fn new(connection: Rc<Connection>, waits: Waits) -> ClientStream {
+        ClientStream { connection, waits }
     }
 
     /// Waits until `ready`; the connection may end meanwhile.
     async fn until(
         &self,
-        mut ready: impl FnMut(&Shared) -> bool,
+        mut ready: impl FnMut(&Engine) -> bool,
         late: &'static str,
     ) -> Result<(), Fault> {
-        let state = &self.shared.state;
         let waited = poll_fn(|cx| {
-            if !state.is_usable() {
+            let mut engine = self.connection.engine.borrow_mut();
+            if !engine.is_usable() {
                 return Poll::Ready(Err(unusable("connection to the node has ended")));
             }
-            if ready(&self.shared) {
+            if ready(&engine) {
                 return Poll::Ready(Ok(()));
             }
-            state.wait(cx);
+            engine.wait(cx);
             Poll::Pending
         });
         match ringgate_io::within(self.waits.upstream_send, pin!(waited)).await {
             Ok(waited) => waited,
             Err(_) => Err(Fault::new(Code::UpstreamBusy, late)),
         }
+    }
+
+    /// Waits until a stream may be opened, where that is not so already.
+    async fn admitted(&self, tunnels: bool) -> Result<(), Fault> {
+        let engine = &self.connection.engine;
+        if tunnels {
+            let came = |engine: &Engine| engine.settings_came();
+            Box::pin(self.until(came, "node did not send its settings in time")).await?;
+            if !engine.borrow().takes_extended_connect() {
+                let detail = "node takes no WebSockets over HTTP/2 (RFC 8441)";
+                return Err(Fault::new(Code::UpstreamInvalid, detail));
+            }
+        }
+        let has_room = |engine: &Engine| engine.room() > 0 && engine.out.room() > 0;
+        let is_admitted = has_room(&engine.borrow());
+        if !is_admitted {
+            // Rare, and its room would be every request's.
+            let late = "node had no room for another stream in time";
+            Box::pin(self.until(has_room, late)).await?;
+        }
+        Ok(())
     }
 }
 
@@ -88,57 +106,41 @@ impl Upstream for ClientStream {
         head: &RequestHead,
         end: bool,
     ) -> Result<(StreamSender, StreamReceiver), Fault> {
-        let shared = &self.shared;
         let tunnels = head.upgrade().is_some();
-        if tunnels {
-            // Rare, and its room would be every request's.
-            let settings = |shared: &Shared| shared.state.monitor.settings_came();
-            Box::pin(self.until(settings, "node did not send its settings in time")).await?;
-            if !shared.supports_extended_connect() {
-                let detail = "node takes no WebSockets over HTTP/2 (RFC 8441)";
-                return Err(Fault::new(Code::UpstreamInvalid, detail));
-            }
-        }
-        if shared.room() == 0 {
-            let room = |shared: &Shared| shared.room() > 0;
-            Box::pin(self.until(room, "node had no room for another stream in time")).await?;
-        }
-        let Some(request) = heads::outgoing_request(head, shared.settings.scheme, end) else {
+        self.admitted(tunnels).await?;
+        if find_invisible(head.authority()).is_some() {
             return Err(Fault::new(Code::Internal, "request cannot be written in HTTP/2"));
-        };
+        }
+        let ClientStream { connection, waits } = self;
         let key = tunnels.then(|| head.headers.get(HeaderId::SecWebSocketKey).map(<[u8]>::to_vec));
         let end = end && !tunnels;
-        let entered = shared.enter();
-        let opened = shared.request().send_request(request, end);
-        let (response, send) = opened.map_err(|error| {
-            shared.state.give_up();
-            fault::of_upstream(&error).retry(ringgate_core::Retry::Yes)
-        })?;
+        let to_head = head.method == Method::Head;
+        let opened = connection.engine.borrow_mut().open(head, connection.scheme, end, to_head);
+        let Some(stream) = opened else {
+            return Err(unusable("connection to the node has no streams left"));
+        };
         let length = match head.body {
             BodyLength::Exact(length) if !tunnels => Some(length),
             _ => None,
         };
+        let outgoing = Outgoing::new(connection.engine.clone(), stream, length, end);
         let link = Rc::new(Link {
-            stream: send.stream_id().as_u32(),
-            entered,
-            waits: self.waits,
-            to_head: head.method == Method::Head,
+            connection,
+            stream,
+            waits,
             sent: Cell::new(end),
             sends: Cell::new(0),
             heard: Cell::new(false),
             raw: Cell::new(false),
         });
-        let monitor = shared.state.monitor.clone();
-        let outgoing = Outgoing::new(send, monitor, Priority::default(), length, end);
-        Ok((StreamSender::new(outgoing, link.clone()), StreamReceiver::new(response, link, key)))
+        Ok((StreamSender::new(outgoing, link.clone()), StreamReceiver::new(link, key)))
     }
 
     /// Another stream of the connection, where that still takes one.
     fn rejoin(send: StreamSender, receive: StreamReceiver) -> Option<Self> {
-        let link = receive.into_link();
-        drop(send);
-        let shared = link.entered.shared().clone();
-        let waits = link.waits;
-        shared.state.is_usable().then(|| ClientStream { shared, waits })
+        let (connection, waits) = receive.again();
+        drop((send, receive));
+        let is_usable = connection.engine.borrow().is_usable();
+        is_usable.then(|| ClientStream { connection, waits })
     }
 }

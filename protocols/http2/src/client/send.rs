@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use h2::Reason;
 use ringgate_core::{Fault, Frame, Transmit};
 
+use crate::code::ErrorCode;
 use crate::fault;
 use crate::outgoing::{Outgoing, Stop};
 
@@ -35,12 +35,13 @@ impl Transmit for StreamSender {
         self.sent(result)
     }
 
+    /// What was handed over leaves when the connection's task has its turn.
     async fn flush(&mut self) -> Result<(), Fault> {
-        let result = self.outgoing.flush(self.link.waits.upstream_send).await;
+        let result = self.outgoing.check();
         self.sent(result)
     }
 
     fn reset(&mut self, _: &Fault) {
-        self.outgoing.reset(Reason::CANCEL);
+        self.outgoing.reset(ErrorCode::CANCEL);
     }
 }

@@ -1,10 +1,9 @@
-//! Fields.
+//! Fields on their way out.
 
-use std::sync::LazyLock;
+use ringgate_core::{HeaderId, HeaderSet, Headers};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
-use ringgate_core::{HeaderId, HeaderSet, Headers, WELL_KNOWN};
+use super::names;
+use crate::hpack::{Encoder, Name};
 
 /// Never sent: they concern one HTTP/1.1 connection (RFC 9113 §8.2.2), or have a pseudo-header.
 const NEVER: HeaderSet = HeaderSet::of(&[
@@ -17,67 +16,48 @@ const NEVER: HeaderSet = HeaderSet::of(&[
     HeaderId::Upgrade,
 ]);
 
-/// The well-known names as h2 takes them; none of them costs an allocation.
-static NAMES: LazyLock<[HeaderName; WELL_KNOWN]> =
-    LazyLock::new(|| HeaderId::ALL.map(|id| HeaderName::from_static(id.name())));
-
-/// The fields to send, less those that never are and those of `but`, and the length of the body
-/// where that is told. All values share one buffer.
-pub(super) fn outgoing(headers: &Headers, but: HeaderSet, length: Option<u64>) -> HeaderMap {
+/// Writes the fields, less those that are never sent and those of `but`, and the length of the body
+/// where that is told.
+pub(super) fn write(
+    encoder: &mut Encoder,
+    headers: &Headers,
+    but: HeaderSet,
+    length: Option<u64>,
+    out: &mut Vec<u8>,
+) {
     let but = NEVER.union(but).with(HeaderId::ContentLength);
-    let sent = || headers.iter_known().filter(|(id, _, _)| !id.is_some_and(|id| but.contains(id)));
-    let mut digits = itoa::Buffer::new();
-    let length = length.map(|length| digits.format(length).as_bytes());
-    let size: usize = sent().map(|(_, _, value)| value.len()).sum();
-    let mut text = Vec::with_capacity(size + length.map_or(0, <[u8]>::len));
-    sent().for_each(|(_, _, value)| text.extend_from_slice(value));
-    text.extend_from_slice(length.unwrap_or_default());
-    let text = Bytes::from(text);
-    let mut map = HeaderMap::with_capacity(headers.len() + 1);
-    let mut at = 0;
-    for (id, name, value) in sent() {
-        let value = text.slice(at..at + value.len());
-        at += value.len();
-        let name = match id {
-            Some(id) => NAMES[id as usize].clone(),
-            // Writes it in lower case.
-            None => match HeaderName::from_bytes(name) {
-                Ok(name) => name,
-                Err(_) => continue,
-            },
-        };
-        // Headers hold no name or value that h2 would not take, except these.
-        if id == Some(HeaderId::Te) && value != "trailers" {
-            continue;
-        }
-        if let Ok(value) = HeaderValue::from_maybe_shared(value) {
-            map.append(name, value);
+    for (id, name, value) in headers.iter_known() {
+        match id {
+            Some(id) if but.contains(id) => {}
+            Some(HeaderId::Te) if value != b"trailers" => {}
+            Some(id) => {
+                encoder.field(names::written(id), value, names::indexing(Some(id), value), out);
+            }
+            None => write_unknown(encoder, name, value, out),
         }
     }
-    if length.is_some()
-        && let Ok(value) = HeaderValue::from_maybe_shared(text.slice(at..))
-    {
-        map.insert(http::header::CONTENT_LENGTH, value);
+    if let Some(length) = length {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(length).as_bytes();
+        let name = names::written(HeaderId::ContentLength);
+        let indexing = names::indexing(Some(HeaderId::ContentLength), digits);
+        encoder.field(name, digits, indexing, out);
     }
-    map
 }
 
-/// Adds what came, less what `keep` says no to.
-pub(super) fn adopt(
-    headers: &mut Headers,
-    map: &HeaderMap,
-    mut keep: impl FnMut(&HeaderName) -> bool,
-) -> Result<(), ringgate_core::InvalidField> {
-    for (name, value) in map {
-        if keep(name) {
-            headers.append(name.as_str().as_bytes(), value.as_bytes())?;
-        }
+fn write_unknown(encoder: &mut Encoder, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    let indexing = names::indexing(None, value);
+    if !name.iter().any(u8::is_ascii_uppercase) {
+        return encoder.field(Name::Literal(name), value, indexing, out);
     }
-    Ok(())
-}
-
-/// The length that a content-length tells; h2 has checked that it is one and that there is no
-/// other.
-pub(super) fn content_length(map: &HeaderMap) -> Option<u64> {
-    std::str::from_utf8(map.get(http::header::CONTENT_LENGTH)?.as_bytes()).ok()?.parse().ok()
+    // RFC 9113 §8.2.1: in lower case. Few names are longer.
+    let mut short = [0; 64];
+    match short.get_mut(..name.len()) {
+        Some(lower) => {
+            lower.copy_from_slice(name);
+            lower.make_ascii_lowercase();
+            encoder.field(Name::Literal(lower), value, indexing, out);
+        }
+        None => encoder.field(Name::Literal(&name.to_ascii_lowercase()), value, indexing, out),
+    }
 }

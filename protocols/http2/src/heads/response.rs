@@ -1,49 +1,77 @@
 //! Response heads (RFC 9113 §8.3.2).
 
-use http::{HeaderMap, Response, StatusCode};
 use ringgate_core::{BodyLength, HeaderId, HeaderSet, Headers, ResponseHead};
 
-use super::fields;
+use super::section::{self, Pseudo, Reader};
+use super::{Bounds, Failure, fields};
+use crate::hpack::{Decoder, Encoder};
 use crate::websocket;
 
 /// Fields of a WebSocket handshake that HTTP/2 does without (RFC 8441 §5).
 const HANDSHAKE: HeaderSet = HeaderSet::of(&[HeaderId::SecWebSocketAccept]);
 
-/// A final head to send, with the length of its body where that is told.
-pub(crate) fn outgoing(head: &ResponseHead, length: Option<u64>, switches: bool) -> Response<()> {
-    let mut response = Response::new(());
+/// Writes a final or an interim head, with the length of its body where that is told.
+pub(crate) fn outgoing(
+    encoder: &mut Encoder,
+    head: &ResponseHead,
+    length: Option<u64>,
+    switches: bool,
+    out: &mut Vec<u8>,
+) {
     let (status, but) = match switches {
         true => (200, HANDSHAKE),
         false => (head.status, HeaderSet::EMPTY),
     };
-    // Statuses have three digits here.
-    *response.status_mut() =
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    *response.headers_mut() = fields::outgoing(&head.headers, but, length);
-    response
+    encoder.begin(out);
+    encoder.status(status, out);
+    fields::write(encoder, &head.headers, but, length, out);
 }
 
-/// An interim head to send.
-pub(crate) fn interim(head: &ResponseHead) -> Response<()> {
-    outgoing(head, None, false)
+/// A head as it came.
+#[derive(Debug)]
+pub(crate) struct ResponseBlock {
+    pub(crate) head: ResponseHead,
+    /// Bytes of content that have to follow, where that is known (RFC 9113 §8.1.1).
+    pub(crate) content: Option<u64>,
 }
 
-/// Takes a head over; `end`: no body follows; `to_head`: the request is a HEAD, whose answer tells
-/// what there would be. `None`: a field is none.
-pub(crate) fn incoming(
-    status: StatusCode,
-    map: &HeaderMap,
+#[derive(Default)]
+struct Response {
+    status: Option<u16>,
+}
+
+impl Reader for Response {
+    fn pseudo(&mut self, _: &mut Headers, name: Pseudo, value: &[u8]) -> Result<(), &'static str> {
+        let (Pseudo::Status, [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'], None) =
+            (name, value, self.status)
+        else {
+            return Err("a status that is none");
+        };
+        let [a, b, c] = [a, b, c].map(|digit| u16::from(*digit - b'0'));
+        self.status = Some(a * 100 + b * 10 + c);
+        Ok(())
+    }
+
+    fn keeps(&mut self, _: &mut Headers, _: Option<HeaderId>, _: &[u8], _: &[u8]) -> bool {
+        true
+    }
+}
+
+/// Reads a head; `end`: no body follows; `to_head`: the request is a HEAD, whose answer tells what
+/// there would be.
+pub(crate) fn read(
+    decoder: &mut Decoder,
+    block: &[u8],
     end: bool,
     to_head: bool,
-    most: usize,
-) -> Option<ResponseHead> {
-    let mut head = ResponseHead::new(status.as_u16());
-    if map.len() > most {
-        return None;
-    }
-    // h2 lets no field through that is for an HTTP/1.1 connection.
-    fields::adopt(&mut head.headers, map, |_| true).ok()?;
-    head.body = match (status.as_u16(), fields::content_length(map)) {
+    bounds: Bounds,
+) -> Result<ResponseBlock, Failure> {
+    let mut head = ResponseHead::new(0);
+    let mut response = Response::default();
+    let length = section::read(decoder, block, bounds, &mut head.headers, &mut response)?;
+    let status = response.status.ok_or(Failure::Malformed("no status"))?;
+    head.set_status(status);
+    head.body = match (status, length) {
         (..200 | 204, _) => BodyLength::Empty,
         // Also where none is sent: a HEAD's or a 304's answer tells what there would be.
         (_, Some(length)) => BodyLength::Exact(length),
@@ -51,7 +79,12 @@ pub(crate) fn incoming(
         (_, None) if end && !to_head => BodyLength::Empty,
         (_, None) => BodyLength::Unknown,
     };
-    Some(head)
+    let content = match status {
+        204 | 304 => Some(0),
+        _ if to_head => Some(0),
+        _ => length,
+    };
+    Ok(ResponseBlock { head, content })
 }
 
 /// Makes the answer to an extended CONNECT what it would be in HTTP/1.1: a 101 that fits `key`.

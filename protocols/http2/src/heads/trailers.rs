@@ -1,24 +1,36 @@
 //! Trailers (RFC 9110 §6.5, RFC 9113 §8.1).
 
-use http::HeaderMap;
-use ringgate_core::{Code, HeaderSet, Headers, trailers::is_allowed};
+use ringgate_core::{HeaderId, HeaderSet, Headers, trailers::is_allowed};
 
-use super::fields;
+use super::section::{self, Pseudo, Reader};
+use super::{Bounds, Failure, fields};
+use crate::hpack::{Decoder, Encoder};
 
-/// The trailers that came, less those that must not be any (RFC 9110 §6.5.1). `None`: more than
-/// `most` fields, or one that is none.
-pub(crate) fn incoming(map: &HeaderMap, most: usize) -> Result<Headers, Code> {
-    let mut headers = Headers::new();
-    if map.len() > most {
-        return Err(Code::HeadersTooLarge);
+struct Trailers;
+
+impl Reader for Trailers {
+    fn pseudo(&mut self, _: &mut Headers, _: Pseudo, _: &[u8]) -> Result<(), &'static str> {
+        Err("a pseudo-header field in trailers")
     }
-    match fields::adopt(&mut headers, map, |name| is_allowed(name.as_str().as_bytes())) {
-        Ok(()) => Ok(headers),
-        Err(_) => Err(Code::BadRequest),
+
+    fn keeps(&mut self, _: &mut Headers, _: Option<HeaderId>, name: &[u8], _: &[u8]) -> bool {
+        is_allowed(name)
     }
 }
 
-/// The trailers to send.
-pub(crate) fn outgoing(headers: &Headers) -> HeaderMap {
-    fields::outgoing(headers, HeaderSet::EMPTY, None)
+/// The trailers that came, less those that must not be any (RFC 9110 §6.5.1).
+pub(crate) fn read(
+    decoder: &mut Decoder,
+    block: &[u8],
+    bounds: Bounds,
+) -> Result<Headers, Failure> {
+    let mut headers = Headers::new();
+    section::read(decoder, block, bounds, &mut headers, &mut Trailers)?;
+    Ok(headers)
+}
+
+/// Writes the trailers to send.
+pub(crate) fn outgoing(encoder: &mut Encoder, headers: &Headers, out: &mut Vec<u8>) {
+    encoder.begin(out);
+    fields::write(encoder, headers, HeaderSet::EMPTY, None, out);
 }

@@ -1,19 +1,16 @@
 //! The request's body.
 
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use h2::{Reason, RecvStream};
-use http::{Response, StatusCode};
-use ringgate_core::{BodyLength, Code, Fault, Frame, Receive};
+use ringgate_core::{BodyLength, Code, Fault, Frame, Receive, ResponseHead};
 use ringgate_io::Deadline;
 
+use crate::engine::{Half, Received};
 use crate::fault;
-use crate::incoming;
 
 use super::stream::Stream;
 
@@ -23,9 +20,6 @@ const RATE_GRACE: Duration = Duration::from_secs(10);
 /// The body of a request; behind a 101, the bytes that the client sends.
 pub struct Body {
     stream: Rc<Stream>,
-    recv: RefCell<RecvStream>,
-    /// Looked at already.
-    ahead: RefCell<Option<Result<Frame, Fault>>>,
     length: BodyLength,
     received: u64,
     /// For how long frames were waited for: what a slow node costs is not the client's.
@@ -36,17 +30,8 @@ pub struct Body {
 }
 
 impl Body {
-    pub(super) fn new(stream: Rc<Stream>, recv: RecvStream, length: BodyLength) -> Body {
-        Body {
-            stream,
-            recv: RefCell::new(recv),
-            ahead: RefCell::new(None),
-            length,
-            received: 0,
-            waited: Duration::ZERO,
-            ended: false,
-            deadline: None,
-        }
+    pub(super) fn new(stream: Rc<Stream>, length: BodyLength) -> Body {
+        Body { stream, length, received: 0, waited: Duration::ZERO, ended: false, deadline: None }
     }
 
     /// What is known of its length.
@@ -59,19 +44,15 @@ impl Body {
         self.ended || self.stream.tunnels && !self.stream.raw.get()
     }
 
-    fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Result<Frame, Fault>> {
-        let most = self.stream.shared.settings.limits.header_count;
-        let polled = incoming::poll_frame(&mut self.recv.borrow_mut(), cx, most);
-        if let Poll::Ready(Ok(Frame::Trailers(_) | Frame::End)) = &polled
-            && self.stream.shared.monitor.is_malformed(self.stream.id)
-        {
-            self.stream.respond.borrow_mut().send_reset(Reason::PROTOCOL_ERROR);
-            let detail = "a pseudo-header field in trailers";
-            return Poll::Ready(Err(Fault::bad_request(detail).on_stream()));
-        }
-        polled.map_err(|error| match error {
-            incoming::Error::H2(error) => fault::of_client_body(&error),
-            incoming::Error::Trailers(code) => Fault::new(code, "trailers").on_stream(),
+    fn poll_frame(&self, cx: &Context<'_>) -> Poll<Result<Frame, Fault>> {
+        let polled = self.stream.engine.borrow_mut().poll_read(self.stream.id, cx);
+        polled.map(|read| match read {
+            Ok(Some(Received::Data(chunk))) => Ok(Frame::Data(chunk)),
+            Ok(Some(Received::Trailers(trailers))) => Ok(Frame::Trailers(trailers)),
+            Ok(Some(Received::Refused(code))) => Err(Fault::new(code, "trailers").on_stream()),
+            // A head is an answer's.
+            Ok(None | Some(Received::Head { .. })) => Ok(Frame::End),
+            Err(end) => Err(fault::of_client_body(end)),
         })
     }
 
@@ -79,16 +60,15 @@ impl Body {
     /// for, and only where no final answer was begun.
     fn send_continue(&self) {
         if self.stream.expects.replace(false) && !self.stream.answered.get() {
-            let mut response = Response::new(());
-            *response.status_mut() = StatusCode::CONTINUE;
+            let head = ResponseHead::new(100);
             // Where the stream has been reset, the wait will tell.
-            let _ = self.stream.respond.borrow_mut().send_informational(response);
+            let _ =
+                self.stream.engine.borrow_mut().answer(self.stream.id, &head, None, false, false);
         }
     }
 
     async fn receive(&mut self) -> Result<Frame, Fault> {
-        let mut cx = Context::from_waker(Waker::noop());
-        if let Poll::Ready(frame) = self.poll_frame(&mut cx) {
+        if let Poll::Ready(frame) = self.poll_frame(&Context::from_waker(Waker::noop())) {
             return frame;
         }
         self.send_continue();
@@ -115,7 +95,7 @@ impl Body {
 
     /// How long the next frame may take: the idle bound, or until the rate would be too low.
     fn patience(&self) -> Duration {
-        let timeouts = &self.stream.shared.settings.timeouts;
+        let timeouts = &self.stream.settings.timeouts;
         if self.stream.pauses.get() {
             return timeouts.stream_idle;
         }
@@ -128,7 +108,7 @@ impl Body {
 
     /// Whether the rate has been too low for too long.
     fn is_too_slow(&self) -> bool {
-        let rate = self.stream.shared.settings.timeouts.min_body_rate;
+        let rate = self.stream.settings.timeouts.min_body_rate;
         !self.stream.pauses.get()
             && self.waited > RATE_GRACE
             && u128::from(self.received) * 1000 < u128::from(rate) * self.waited.as_millis()
@@ -141,7 +121,7 @@ impl Body {
     }
 
     fn check_size(&self) -> Result<(), Fault> {
-        match self.stream.shared.settings.limits.request_body {
+        match self.stream.settings.limits.request_body {
             Some(most) if !self.stream.raw.get() && self.received > most => {
                 Err(Fault::new(Code::BodyTooLarge, "request body above its limit").on_stream())
             }
@@ -156,11 +136,7 @@ impl Receive for Body {
         if self.is_shut() {
             return Ok(Frame::End);
         }
-        let ahead = self.ahead.get_mut().take();
-        let frame = match ahead {
-            Some(frame) => frame?,
-            None => self.receive().await?,
-        };
+        let frame = self.receive().await?;
         match &frame {
             Frame::Data(chunk) => {
                 // A client that sends did not wait.
@@ -178,23 +154,20 @@ impl Receive for Body {
     }
 
     fn consumed(&mut self, bytes: usize) {
-        // Fails only where the stream has ended meanwhile; h2 then returns the credit by itself.
-        let _ = self.recv.get_mut().flow_control().release_capacity(bytes);
+        self.stream.engine.borrow_mut().consumed(self.stream.id, bytes);
     }
 
     fn is_ready(&self) -> bool {
-        let mut ahead = self.ahead.borrow_mut();
-        if self.is_shut() || ahead.is_some() {
-            return true;
-        }
-        let mut cx = Context::from_waker(Waker::noop());
-        if let Poll::Ready(frame) = self.poll_frame(&mut cx) {
-            *ahead = Some(frame);
-        }
-        ahead.is_some()
+        self.is_shut() || self.stream.engine.borrow().is_readable(self.stream.id)
     }
 
     fn allow_pauses(&mut self) {
         self.stream.pauses.set(true);
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.stream.engine.borrow_mut().release(self.stream.id, Half::Reading);
     }
 }

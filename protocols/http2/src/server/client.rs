@@ -1,34 +1,35 @@
 //! The answer.
 
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use ringgate_core::{BodyLength, Code, Fault, Frame, Respond, ResponseHead};
 
 use crate::fault;
-use crate::heads;
 use crate::outgoing::{Outgoing, Stop};
+use crate::priority::Priority;
 
 use super::stream::Stream;
 
 /// The way back to the client.
 pub struct Client {
     stream: Rc<Stream>,
-    /// Once the final head was sent.
-    outgoing: Option<Outgoing>,
+    outgoing: Outgoing,
+    priority: Priority,
+    /// The final head was sent.
+    begun: bool,
     /// The answer is one that has no body, whatever comes.
     bodiless: bool,
 }
 
 impl Client {
-    pub(super) fn new(stream: Rc<Stream>) -> Client {
-        Client { stream, outgoing: None, bodiless: false }
+    pub(super) fn new(stream: Rc<Stream>, priority: Priority) -> Client {
+        let outgoing = Outgoing::new(stream.engine.clone(), stream.id, None, false);
+        Client { stream, outgoing, priority, begun: false, bodiless: false }
     }
 
     fn within(&self) -> Duration {
-        self.stream.shared.settings.timeouts.send
+        self.stream.settings.timeouts.send
     }
 
     /// The length that is told, and whether there is no body at all (RFC 9110 §6.4.1, §8.6).
@@ -44,16 +45,21 @@ impl Client {
         }
     }
 
-    /// Why h2 took no head: mostly because the stream or its connection has ended meanwhile.
-    fn not_taken(&self, error: &h2::Error) -> Fault {
-        let mut cx = Context::from_waker(Waker::noop());
-        match self.stream.respond.borrow_mut().poll_reset(&mut cx) {
-            Poll::Ready(Ok(reason)) => {
-                Fault::new(Code::ClientGone, format!("reset: {reason}")).on_stream()
-            }
-            Poll::Ready(Err(error)) => fault::of_client_body(&error),
-            Poll::Pending => fault::of_client_body(error),
-        }
+    /// Writes a head when there is room for it.
+    async fn write(
+        &mut self,
+        head: &ResponseHead,
+        length: Option<u64>,
+        switches: bool,
+        end: bool,
+    ) -> Result<(), Fault> {
+        let room = self.outgoing.room(self.within()).await;
+        let id = self.outgoing.id();
+        let written = room.and_then(|()| {
+            let mut engine = self.outgoing.engine().borrow_mut();
+            Ok(engine.answer(id, head, length, switches, end)?)
+        });
+        written.map_err(|stop| fault::of_client_send(&stop))
     }
 
     fn sent(&self, result: Result<(), Stop>) -> Result<(), Fault> {
@@ -77,9 +83,7 @@ impl Respond for Client {
         if head.status == 100 {
             self.stream.expects.set(false);
         }
-        let response = heads::interim(head);
-        let sent = self.stream.respond.borrow_mut().send_informational(response);
-        sent.map_err(|error| self.not_taken(&error))
+        self.write(head, None, false, false).await
     }
 
     /// A 101 is sent as the 200 that opens an extended CONNECT's tunnel. Another answer of 2xx to
@@ -100,61 +104,45 @@ impl Respond for Client {
             true => (None, false),
             false => self.framing(&head),
         };
-        let mut priority = self.stream.priority;
         if let Some(field) = head.headers.get_named(b"priority") {
-            priority = priority.update(field);
+            let priority = self.priority.update(field);
+            self.stream.engine.borrow_mut().prioritize(self.stream.id, priority);
         }
         self.bodiless = bodiless || head.body == BodyLength::Exact(0);
         let end = !switches && (end || self.bodiless);
-        let response = heads::outgoing_response(&head, length, switches);
-        let sent = self.stream.respond.borrow_mut().send_response(response, end);
-        let send = sent.map_err(|error| self.not_taken(&error))?;
+        self.write(&head, length, switches, end).await?;
         self.stream.raw.set(switches);
         if switches {
             self.stream.pauses.set(true);
         }
-        let monitor = self.stream.shared.monitor.clone();
-        self.outgoing = Some(Outgoing::new(send, monitor, priority, length, end));
+        self.outgoing.begin(length, end);
+        self.begun = true;
         Ok(())
     }
 
     async fn send(&mut self, frame: Frame) -> Result<(), Fault> {
-        let within = self.within();
-        match &mut self.outgoing {
-            None => Err(Fault::new(Code::Internal, "a body before its head").on_stream()),
-            Some(_) if self.bodiless => Ok(()),
-            Some(outgoing) => {
-                let result = outgoing.send(frame, within).await;
-                self.sent(result)
-            }
+        if !self.begun {
+            return Err(Fault::new(Code::Internal, "a body before its head").on_stream());
         }
+        if self.bodiless {
+            return Ok(());
+        }
+        let result = self.outgoing.send(frame, self.within()).await;
+        self.sent(result)
     }
 
+    /// What was handed over leaves when the connection's task has its turn.
     async fn flush(&mut self) -> Result<(), Fault> {
-        let within = self.within();
-        match &mut self.outgoing {
-            Some(outgoing) => {
-                let result = outgoing.flush(within).await;
-                self.sent(result)
-            }
-            None => Ok(()),
-        }
+        self.sent(self.outgoing.check())
     }
 
     fn reset(&mut self, fault: &Fault) {
-        let reason = fault::reset_reason(fault);
-        match &mut self.outgoing {
-            Some(outgoing) if outgoing.is_ended() => {}
-            Some(outgoing) => outgoing.reset(reason),
-            None => self.stream.respond.borrow_mut().send_reset(reason),
+        if !self.outgoing.is_ended() {
+            self.outgoing.reset(fault::reset_code(fault));
         }
     }
 
     async fn gone(&mut self) {
-        poll_fn(|cx| match &mut self.outgoing {
-            Some(outgoing) => outgoing.poll_gone(cx).map(drop),
-            None => self.stream.respond.borrow_mut().poll_reset(cx).map(drop),
-        })
-        .await;
+        self.outgoing.gone().await;
     }
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ringgate_core::{Chunk, LARGE, Lease, MEDIUM, ReadIo, SMALL};
+use ringgate_core::{Chunk, LARGE, Lease, MEDIUM, ReadIo, SMALL, boxed};
 
 /// How long an idle connection keeps a buffer posted before it gives it back and waits for
 /// readiness only.
@@ -19,18 +19,21 @@ const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
 type Loop = Pin<Box<dyn Future<Output = ()>>>;
 
+/// Bytes that came, and how large the buffer is that they keep.
+pub(crate) type Received = (Chunk, usize);
+
 /// Bytes on their way from the loop that receives to whoever reads.
 #[derive(Default)]
 struct Inbox {
     /// Received and not read.
-    bytes: Option<Chunk>,
+    received: Option<Received>,
     /// How it ended; nothing is received any more.
     end: Option<io::Result<()>>,
 }
 
 impl Inbox {
     fn is_wanting(&self) -> bool {
-        self.bytes.is_none() && self.end.is_none()
+        self.received.is_none() && self.end.is_none()
     }
 }
 
@@ -38,54 +41,36 @@ impl Inbox {
 pub(crate) struct Input {
     inbox: Rc<RefCell<Inbox>>,
     /// Allocated once per connection: a receive is a state of it. `None` once it has ended.
-    receiving: RefCell<Option<Loop>>,
+    receiving: Option<Loop>,
 }
 
 impl Input {
     /// Reads `received` first.
     pub(crate) fn new<R: ReadIo + 'static>(reader: R, received: Option<Chunk>) -> Input {
-        let inbox = Rc::new(RefCell::new(Inbox {
-            bytes: received.filter(|chunk| !chunk.is_empty()),
-            end: None,
-        }));
-        let receiving: Loop = Box::pin(receive(reader, inbox.clone()));
-        Input { inbox, receiving: RefCell::new(Some(receiving)) }
+        let received = received.filter(|chunk| !chunk.is_empty());
+        let received = received.map(|chunk| {
+            let capacity = chunk.len().max(SMALL);
+            (chunk, capacity)
+        });
+        let inbox = Rc::new(RefCell::new(Inbox { received, end: None }));
+        let receiving: Loop = boxed(|| receive(reader, inbox.clone()));
+        Input { inbox, receiving: Some(receiving) }
     }
 
-    /// Hands the next bytes to `take`, which tells how many of them it took. `Ok(0)`: the peer has
-    /// ended its direction.
-    pub(crate) fn poll_read(
-        &self,
-        cx: &mut Context<'_>,
-        take: impl FnOnce(&[u8]) -> usize,
-    ) -> Poll<io::Result<usize>> {
-        if self.inbox.borrow().is_wanting() {
-            let mut receiving = self.receiving.borrow_mut();
-            let ended = receiving.as_mut().is_some_and(|this| this.as_mut().poll(cx).is_ready());
-            if ended {
-                *receiving = None;
-            }
+    /// The next bytes. `Ok(None)`: the peer has ended its direction.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Received>>> {
+        if self.inbox.borrow().is_wanting()
+            && self.receiving.as_mut().is_some_and(|this| this.as_mut().poll(cx).is_ready())
+        {
+            self.receiving = None;
         }
         let mut inbox = self.inbox.borrow_mut();
-        if let Some(bytes) = &mut inbox.bytes {
-            let taken = take(bytes.bytes());
-            bytes.advance(taken);
-            if bytes.is_empty() {
-                inbox.bytes = None;
-            }
-            return Poll::Ready(Ok(taken));
+        match (inbox.received.take(), &inbox.end) {
+            (Some(received), _) => Poll::Ready(Ok(Some(received))),
+            (None, None) => Poll::Pending,
+            (None, Some(Ok(()))) => Poll::Ready(Ok(None)),
+            (None, Some(Err(error))) => Poll::Ready(Err(error.kind().into())),
         }
-        match &inbox.end {
-            None => Poll::Pending,
-            Some(Ok(())) => Poll::Ready(Ok(0)),
-            Some(Err(error)) => Poll::Ready(Err(error.kind().into())),
-        }
-    }
-
-    /// Frees the reader.
-    pub(crate) fn close(&self) {
-        *self.receiving.borrow_mut() = None;
-        self.inbox.borrow_mut().end.get_or_insert(Ok(()));
     }
 }
 
@@ -104,7 +89,8 @@ async fn receive<R: ReadIo>(mut reader: R, inbox: Rc<RefCell<Inbox>>) {
             Ok(0) => Some(Ok(())),
             Ok(received) => {
                 size = next_size(size, received, lease.spare() == 0);
-                inbox.borrow_mut().bytes = Some(lease.freeze());
+                let capacity = lease.capacity();
+                inbox.borrow_mut().received = Some((lease.freeze(), capacity));
                 None
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

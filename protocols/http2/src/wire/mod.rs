@@ -1,26 +1,20 @@
-//! The byte stream under a connection, as h2 wants it: tokio's I/O traits over owned buffers.
-//!
-//! The connection's task drives both halves; everything that h2 writes while it is polled leaves
-//! in one send when the task is done with it ([`Wire::poll_send`]).
+//! The byte stream under a connection, which the connection's task moves: what comes goes to the
+//! engine, and what that has gathered leaves in one send when the task has done its turn.
 
-pub(crate) mod frames;
 mod input;
 mod output;
 
 use std::io;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ringgate_core::{Chunk, ReadIo, WriteIo};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::monitor::Monitor;
+use crate::engine::{End, Shared};
 use input::Input;
 use output::Output;
 
-/// Both halves of the stream. h2 has them through a [`Transport`].
+/// Both halves of the stream.
 pub(crate) struct Wire {
     input: Input,
     output: Output,
@@ -28,136 +22,96 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// `received` came before the rest; each send takes `within` at most.
-    pub(crate) fn new<R, W>(
-        reader: R,
-        writer: W,
-        received: Option<Chunk>,
-        within: Duration,
-    ) -> Rc<Wire>
+    pub(crate) fn new<R, W>(reader: R, writer: W, received: Option<Chunk>, within: Duration) -> Wire
     where
         R: ReadIo + 'static,
         W: WriteIo + 'static,
     {
-        Rc::new(Wire { input: Input::new(reader, received), output: Output::new(writer, within) })
+        Wire { input: Input::new(reader, received), output: Output::new(writer, within) }
     }
 
-    /// Sends what was gathered. To be called whenever the connection's task has done its work, and
-    /// before it begins, where `cx` is the task's.
-    #[inline]
-    pub(crate) fn poll_send(&self, cx: &mut Context<'_>) {
-        self.output.poll(cx);
+    /// Has the engine work on what came, until `enough` says that there is something to do about
+    /// it, or nothing more is there. A peer that does not take what we have to say is not heard
+    /// meanwhile: what it makes us say is bounded by that.
+    pub(crate) fn poll_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        engine: &Shared,
+        mut enough: impl FnMut() -> bool,
+    ) {
+        loop {
+            self.poll_send(cx, engine);
+            while engine.borrow().hears() && !enough() {
+                match self.input.poll_read(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(Ok(Some((chunk, capacity)))) => {
+                        engine.borrow_mut().receive(chunk, capacity);
+                    }
+                    Poll::Ready(Ok(None)) => engine.borrow_mut().end(End::Closed),
+                    Poll::Ready(Err(error)) => engine.borrow_mut().end(End::Io(error.kind())),
+                }
+            }
+            let engine = engine.borrow();
+            // What is to be said to it goes with what others say in this turn, or now.
+            if engine.over().is_some() || engine.sending || engine.out.is_empty() || enough() {
+                return;
+            }
+        }
     }
 
-    /// Why nothing can be sent any more.
-    pub(crate) fn send_error(&self) -> Option<io::ErrorKind> {
-        self.output.error()
+    /// Sends what was gathered, as far as it goes now.
+    fn poll_send(&mut self, cx: &mut Context<'_>, engine: &Shared) {
+        loop {
+            self.output.poll(cx);
+            let mut engine = engine.borrow_mut();
+            engine.sending = self.output.is_busy();
+            if let Some(kind) = self.output.error() {
+                engine.end(End::Io(kind));
+                return;
+            }
+            engine.pump();
+            if engine.sending {
+                return;
+            }
+            let Some(chunk) = engine.out.take() else {
+                return;
+            };
+            engine.wake_waiting();
+            drop(engine);
+            self.output.send(cx, chunk);
+        }
     }
 
-    /// Sends the rest, ends the direction, and throws away what still comes, until the peer has
-    /// ended its own or has sent `most` bytes: closing earlier would take from it what it has not
-    /// read.
-    pub(crate) fn poll_linger(&self, cx: &mut Context<'_>, most: &mut usize) -> Poll<()> {
-        if ready!(self.output.poll_shutdown(cx)).is_err() {
+    /// Sends the rest and ends the direction.
+    pub(crate) fn poll_shutdown(
+        &mut self,
+        cx: &mut Context<'_>,
+        engine: &Shared,
+    ) -> Poll<io::Result<()>> {
+        self.poll_send(cx, engine);
+        if !engine.borrow().out.is_empty() && self.output.error().is_none() {
+            return Poll::Pending;
+        }
+        self.output.poll_shutdown(cx)
+    }
+
+    /// The same; then throws away what still comes, until the peer has ended its direction or has
+    /// sent `most` bytes: closing earlier would take from it what it has not read.
+    pub(crate) fn poll_linger(
+        &mut self,
+        cx: &mut Context<'_>,
+        engine: &Shared,
+        most: &mut usize,
+    ) -> Poll<()> {
+        if ready!(self.poll_shutdown(cx, engine)).is_err() {
             return Poll::Ready(());
         }
         while *most > 0 {
-            match ready!(self.input.poll_read(cx, <[u8]>::len)) {
-                Ok(0) | Err(_) => return Poll::Ready(()),
-                Ok(thrown) => *most = most.saturating_sub(thrown),
+            match ready!(self.input.poll_read(cx)) {
+                Ok(None) | Err(_) => return Poll::Ready(()),
+                Ok(Some((thrown, _))) => *most = most.saturating_sub(thrown.len()),
             }
         }
         Poll::Ready(())
-    }
-
-    /// Lets go of the stream.
-    pub(crate) fn close(&self) {
-        self.input.close();
-        self.output.close();
-    }
-}
-
-/// The stream as h2 has it.
-pub(crate) struct Transport {
-    wire: Rc<Wire>,
-    monitor: Rc<Monitor>,
-}
-
-impl Transport {
-    pub(crate) fn new(wire: Rc<Wire>, monitor: Rc<Monitor>) -> Transport {
-        Transport { wire, monitor }
-    }
-}
-
-impl AsyncRead for Transport {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let taken = ready!(self.wire.input.poll_read(cx, |bytes| {
-            let taken = bytes.len().min(buf.remaining());
-            self.monitor.receives(&bytes[..taken]);
-            buf.put_slice(&bytes[..taken]);
-            taken
-        }))?;
-        match self.monitor.breach() {
-            // h2 is not to work on what is too much or wrong already.
-            Some(_) if taken > 0 => {
-                buf.set_filled(buf.filled().len() - taken);
-                Poll::Pending
-            }
-            _ => Poll::Ready(Ok(())),
-        }
-    }
-}
-
-impl AsyncWrite for Transport {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let taken = self.wire.output.write(cx, bytes)?;
-        if taken == 0 && !bytes.is_empty() {
-            return Poll::Pending;
-        }
-        self.monitor.sends(&bytes[..taken]);
-        Poll::Ready(Ok(taken))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let mut whole = 0;
-        for slice in slices {
-            let taken = self.wire.output.write(cx, slice)?;
-            self.monitor.sends(&slice[..taken]);
-            whole += taken;
-            if taken < slice.len() {
-                break;
-            }
-        }
-        match whole {
-            0 if slices.iter().any(|slice| !slice.is_empty()) => Poll::Pending,
-            _ => Poll::Ready(Ok(whole)),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    /// Sending waits for the end of the task's turn: [`Wire::poll_send`].
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.wire.output.error() {
-            Some(error) => Poll::Ready(Err(error.into())),
-            None => Poll::Ready(Ok(())),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.wire.output.poll_shutdown(cx)
     }
 }

@@ -1,5 +1,4 @@
-//! What goes to the peer: frames are gathered in one buffer while the one before is being sent, so
-//! that many frames leave in one send.
+//! What goes to the peer: one send at a time.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -9,16 +8,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ringgate_core::{Chunk, LARGE, Lease, MEDIUM, SMALL, WriteIo};
+use ringgate_core::{Chunk, WriteIo, boxed};
 
 type Loop = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Bytes on their way to the loop that sends, and what it says.
+#[derive(Default)]
 struct Outbox {
-    /// Gathered and not yet being sent.
-    gathered: Option<Lease>,
-    /// The smallest buffer to gather in next.
-    size: usize,
+    next: Option<Chunk>,
     sending: bool,
     shutdown: bool,
     /// How it ended: shut down, or broken.
@@ -29,7 +26,7 @@ struct Outbox {
 pub(crate) struct Output {
     outbox: Rc<RefCell<Outbox>>,
     /// Allocated once per connection. `None` once it has ended.
-    sending: RefCell<Option<Loop>>,
+    sending: Option<Loop>,
 }
 
 /// What the loop does next.
@@ -41,44 +38,36 @@ enum Task {
 impl Output {
     /// Each send takes `within` at most.
     pub(crate) fn new<W: WriteIo + 'static>(writer: W, within: Duration) -> Output {
-        let outbox = Rc::new(RefCell::new(Outbox {
-            gathered: None,
-            size: SMALL,
-            sending: false,
-            shutdown: false,
-            end: None,
-        }));
-        let sending: Loop = Box::pin(send(writer, within, outbox.clone()));
-        Output { outbox, sending: RefCell::new(Some(sending)) }
+        let outbox = Rc::new(RefCell::new(Outbox::default()));
+        let sending: Loop = boxed(|| send(writer, within, outbox.clone()));
+        Output { outbox, sending: Some(sending) }
     }
 
-    /// Gathers as much of `bytes` as there is room for; `Ok(0)`: none at the moment, and `cx` is
-    /// woken when there is.
-    pub(crate) fn write(&self, cx: &mut Context<'_>, mut bytes: &[u8]) -> io::Result<usize> {
-        let whole = bytes.len();
-        while !bytes.is_empty() {
-            let taken = self.outbox.borrow_mut().gather(bytes)?;
-            bytes = &bytes[taken..];
-            if taken == 0 {
-                // Full: its send starts, or the one before has to end first.
-                self.poll(cx);
-                if self.outbox.borrow().gathered.is_some() {
-                    break;
-                }
+    /// Whether a send is under way, or none is possible any more.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.outbox.borrow().sending
+    }
+
+    /// Begins a send. To be called where none is under way.
+    pub(crate) fn send(&mut self, cx: &mut Context<'_>, chunk: Chunk) {
+        {
+            let mut outbox = self.outbox.borrow_mut();
+            if outbox.end.is_some() {
+                return;
             }
+            outbox.next = Some(chunk);
+            outbox.sending = true;
         }
-        Ok(whole - bytes.len())
+        self.poll(cx);
     }
 
-    /// Sends what was gathered and goes on with what is being sent; `cx` is woken when that has
-    /// moved.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) {
+    /// Goes on with what is being sent; `cx` is woken when that has moved.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) {
         if self.outbox.borrow().is_resting() {
             return;
         }
-        let mut sending = self.sending.borrow_mut();
-        if sending.as_mut().is_some_and(|this| this.as_mut().poll(cx).is_ready()) {
-            *sending = None;
+        if self.sending.as_mut().is_some_and(|this| this.as_mut().poll(cx).is_ready()) {
+            self.sending = None;
         }
     }
 
@@ -90,8 +79,8 @@ impl Output {
         }
     }
 
-    /// Sends the rest and ends the direction.
-    pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Ends the direction behind what is being sent.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.outbox.borrow_mut().shutdown = true;
         self.poll(cx);
         match &self.outbox.borrow().end {
@@ -100,59 +89,25 @@ impl Output {
             Some(Err(error)) => Poll::Ready(Err(error.kind().into())),
         }
     }
-
-    /// Frees the writer.
-    pub(crate) fn close(&self) {
-        *self.sending.borrow_mut() = None;
-        let mut outbox = self.outbox.borrow_mut();
-        outbox.gathered = None;
-        outbox.sending = false;
-        outbox.end.get_or_insert(Err(io::ErrorKind::ConnectionAborted.into()));
-    }
 }
 
 impl Outbox {
     /// Whether the loop has nothing to do.
     fn is_resting(&self) -> bool {
-        self.end.is_some() || !(self.sending || self.gathered.is_some() || self.shutdown)
-    }
-
-    /// How many of the bytes there was room for.
-    fn gather(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &self.end {
-            None if !self.shutdown => {}
-            Some(Err(error)) => return Err(error.kind().into()),
-            _ => return Err(io::ErrorKind::BrokenPipe.into()),
-        }
-        let size = self.size;
-        let lease = self.gathered.get_or_insert_with(|| Lease::with_capacity(size));
-        if lease.spare() < bytes.len() && lease.capacity() < LARGE {
-            // Larger buffers only while there is something to put into them.
-            let wanted = lease.len() + bytes.len();
-            let mut larger = Lease::with_capacity(if wanted > MEDIUM { LARGE } else { MEDIUM });
-            larger.fill(lease.bytes());
-            *lease = larger;
-        }
-        Ok(lease.fill(bytes))
+        self.end.is_some() || !(self.sending || self.shutdown)
     }
 
     fn next(&mut self) -> Option<Task> {
-        if let Some(lease) = self.gathered.take() {
-            self.size = match lease.len() {
-                0..=SMALL => SMALL,
-                len if len <= MEDIUM => MEDIUM,
-                _ => LARGE,
-            };
-            self.sending = true;
-            return Some(Task::Send(lease.freeze()));
+        match self.next.take() {
+            Some(chunk) => Some(Task::Send(chunk)),
+            None => self.shutdown.then_some(Task::Shutdown),
         }
-        self.shutdown.then_some(Task::Shutdown)
     }
 }
 
 async fn send<W: WriteIo>(mut writer: W, within: Duration, outbox: Rc<RefCell<Outbox>>) {
     loop {
-        // Whoever gathers polls this again.
+        // Whoever has more to send polls this again.
         let task = poll_fn(|_| match outbox.borrow_mut().next() {
             Some(task) => Poll::Ready(task),
             None => Poll::Pending,
