@@ -25,15 +25,13 @@ pub(super) fn certified(
     let chain = pem::certificates(cert).map_err(in_cert)?;
     let mut leaf = None;
     for (index, certificate) in chain.iter().enumerate() {
-        let parsed = parse(certificate).ok_or_else(|| match index {
-            0 => in_cert("PEM_read_bio_X509_AUX() failed".into()),
-            _ => in_cert(format!("certificate {} is not X.509", index + 1)),
-        })?;
+        let parsed = parse(certificate)
+            .ok_or_else(|| in_cert(format!("certificate {} is not X.509", index + 1)))?;
         leaf = leaf.or(Some(parsed));
     }
     let key = pem::private_key(key).map_err(|reason| (Part::Key, reason))?;
     if !matches!(parse_der(key.secret_der()), Ok(([], _))) {
-        return Err(in_key("PEM_read_bio_PrivateKey() failed".into()));
+        return Err(in_key("not DER between BEGIN and END".into()));
     }
     let key = provider.key_provider.load_private_key(key).map_err(|_| {
         in_key(

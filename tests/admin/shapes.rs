@@ -108,6 +108,9 @@ fn ids() {
     assert_eq!((number.status, &number.body["value"]["id"]), (201, &json!(7)));
     let again = admin.ask("PUT", "/routes/7", with(json!(7)));
     assert_eq!((again.status, &again.body["value"]["id"]), (200, &json!("7")), "the path's");
+    admin.put("/routes", with(json!(7)));
+    let patched = admin.ask("PATCH", "/routes/7", json!({"uri": "/y"}));
+    assert_eq!(patched.body["value"]["id"], "7");
 
     assert_eq!(admin.refused("PUT", "/routes", route("/x")), "missing route id");
     assert_eq!(admin.refused("PUT", "/routes/1", with(json!("2"))), "wrong route id");

@@ -306,7 +306,7 @@ pub(super) fn told(error: &CompileError) -> String {
     let is_own = own.iter().any(|own| error.reason.starts_with(own))
         || error.reason.ends_with("group conf mismatched");
     if error.path.is_empty() || is_own {
-        return error.reason.clone();
+        return in_words_of_openssl(&error.reason);
     }
     if error.kind == Kind::Proto && error.path == "content" {
         return format!("invalid content: {}", error.reason);
@@ -316,4 +316,21 @@ pub(super) fn told(error: &CompileError) -> String {
         told.push_str(&format!("property \"{part}\" validation failed: "));
     }
     told + &error.reason
+}
+
+/// What APISIX takes from OpenSSL, which clients compare, though it says less. What OpenSSL would
+/// read and is not taken here is told as it is.
+fn in_words_of_openssl(reason: &str) -> String {
+    for (what, words) in [
+        ("failed to parse cert: ", "PEM_read_bio_X509_AUX() failed"),
+        ("failed to parse key: ", "PEM_read_bio_PrivateKey() failed"),
+    ] {
+        if let Some((before, why)) = reason.split_once(what)
+            && !why.starts_with("not an RSA key")
+            && !why.starts_with("it is encrypted")
+        {
+            return format!("{before}{what}{words}");
+        }
+    }
+    reason.to_owned()
 }

@@ -105,10 +105,18 @@ impl Compiled {
         };
         let kind = match &conf.status_detail_type {
             None => None,
-            Some(name) => Some(pool.get_message_by_name(name).ok_or_else(|| {
-                let reason = format!("the definition has no message {name}");
-                ConfigError::at("status_detail_type", reason)
-            })?),
+            Some(name) => match pool.get_message_by_name(name) {
+                None if conf.ringgate.http_rules => {
+                    let reason = format!("the definition has no message {name}");
+                    return Err(ConfigError::at("status_detail_type", reason));
+                }
+                None => {
+                    let detail = format_args!("grpc-transcode: there is no message {name}");
+                    error_log::warn("config", "details of errors are not read", detail);
+                    None
+                }
+                kind => kind,
+            },
         };
         let deadline = (conf.deadline > 0.0 && conf.deadline.is_finite())
             .then(|| Duration::from_secs_f64((conf.deadline / 1000.0).min(1e9)));

@@ -270,7 +270,7 @@ async fn patch(
     if target.place.is_empty() && !value.is_object() {
         return Err(bad("invalid configuration"));
     }
-    let key = Key::new(target.kind, target.key_id(id));
+    let (key, own) = (Key::new(target.kind, target.key_id(id)), id.clone());
     let (place, editor) = (target.place.clone(), asked.editor().clone());
     let named = key.clone();
     let checked = target.clone();
@@ -279,6 +279,10 @@ async fn patch(
         let stored = editor.plain(key.kind, &before.value);
         let mut after = patch::apply(stored, &place, &value).map_err(Refused::Invalid)?;
         if let Some(map) = after.as_object_mut() {
+            // The path's id comes before the one inside, which may be a number.
+            if map.get("id").and_then(text).is_some_and(|inside| inside == own) {
+                map.insert("id".into(), own.as_str().into());
+            }
             let made = before.value.get("create_time").cloned();
             map.entry("create_time").or_insert_with(|| made.unwrap_or_else(|| now().into()));
             if !place.is_empty() || value.get("update_time").is_none_or(Value::is_null) {
