@@ -95,6 +95,7 @@ fn worker(options: &Options, plan: Arc<Plan>) -> Worker {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             trusted: Vec::new(),
+            show_upstream_status: false,
             shards: options.shards,
             connections: 1024,
             descriptors: i32::MAX,

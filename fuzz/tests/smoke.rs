@@ -21,6 +21,7 @@ fn every_target_runs() {
         "protos",
         "client_hello",
         "path",
+        "routed-body",
         "expr",
         "resources",
     ] {

@@ -179,6 +179,7 @@ impl Context for Cx<'_> {
             "route_id" => self.route.and_then(|route| text(&route.id)),
             "route_name" => self.route.and_then(|route| text(route.name.as_deref()?)),
             "service_id" => self.route.and_then(|route| text(route.service_id.as_deref()?)),
+            "service_name" => self.route.and_then(|route| text(route.service_name.as_deref()?)),
             "status" => text(&self.outcome.status.to_string()),
             "upstream_addr" => text(&self.outcome.node?.to_string()),
             "balancer_ip" => text(&self.outcome.node?.ip().to_string()),

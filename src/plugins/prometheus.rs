@@ -209,7 +209,9 @@ impl Known {
         let id = route.map_or_else(|| Arc::from(""), |route| route.id.clone());
         let name = route.and_then(|route| route.name.clone()).filter(|_| plugin.prefer_name);
         let label = name.unwrap_or(id);
-        let service = route.and_then(|route| route.service_id.clone());
+        let named = route.and_then(|route| route.service_name.clone());
+        let service = named.filter(|_| plugin.prefer_name);
+        let service = service.or_else(|| route.and_then(|route| route.service_id.clone()));
         let service = service.unwrap_or_else(|| Arc::from(""));
         let uris = or_empty(route.map(|route| &*route.uris));
         let hosts = or_empty(route.map(|route| &*route.hosts));
@@ -300,7 +302,7 @@ mod tests {
                         },
                     ],
                     "services": [{
-                        "id": "s", "upstream": {"type": "roundrobin", "nodes": {"127.0.0.1:1980": 1}},
+                        "id": "s", "name": "shop", "upstream": {"type": "roundrobin", "nodes": {"127.0.0.1:1980": 1}},
                     }],
                     "global_rules": [{"id": 1, "plugins": {"prometheus": {}}}],
                 }),
@@ -333,8 +335,8 @@ mod tests {
             assert_eq!(
                 lines,
                 [
-                    "201,first,/a,,s,127.0.0.1,upstream 1",
-                    "201,first,/b/*,,s,127.0.0.1,upstream 2",
+                    "201,first,/a,,shop,127.0.0.1,upstream 1",
+                    "201,first,/b/*,,shop,127.0.0.1,upstream 2",
                     "201,r2,/c,*.example,,127.0.0.2,upstream 1",
                     "404,,,,,,apisix 1",
                 ]

@@ -180,7 +180,7 @@ fn prometheus_looks_as_its_attributes_say() {
     }});
     let config = Config::new(&Resources::new().route(plugged)).set("plugin_attr", attributes);
     let gateway = config.start();
-    assert_eq!(gateway.client().ask(request("GET", "/", "X: \"1\r\n")).status, 200);
+    assert_eq!(gateway.client().ask(request("GET", "/", "Host: a\r\nX: \"1\r\n")).status, 200);
     let text = fetch(gateway.metrics_address, "/a", "").unwrap().text();
     let expected = format!(
         "apisix_http_status{{code=\"200\",route=\"1\",matched_uri=\"/*\",matched_host=\"\",service=\"\",\

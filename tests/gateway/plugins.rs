@@ -387,7 +387,9 @@ fn prometheus_leaves_disabled_labels_empty() {
     let status = |uri: &str, node: &str| {
         sample(&format!(
             "apisix_http_status{{code=\"200\",route=\"r\",matched_uri=\"{uri}\",\
-             matched_host=\"\",service=\"\",consumer=\"\",node=\"{node}\"}}"
+             matched_host=\"\",service=\"\",consumer=\"\",node=\"{node}\",\
+             request_type=\"traditional_http\",request_llm_model=\"\",llm_model=\"\",\
+             response_source=\"upstream\"}}"
         ))
     };
     assert_eq!(status("", ""), Some(8.0), "{:#?}", gateway.metrics());

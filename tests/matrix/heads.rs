@@ -51,7 +51,7 @@ fn clients_see_the_same_answer() {
             "content-length=3,content-type=text/plain,set-cookie=a=1,set-cookie=b=2,x-b=2"
         );
         let nowhere = world.send(down, up, &Ask::get("=/nowhere")).await;
-        assert_eq!(nowhere.told(), (404, "{\"error_msg\":\"404 Route Not Found\"}".into(), true));
+        assert_eq!(nowhere.told(), (404, "{\"error_msg\":\"404 Route Not Found\"}\n".into(), true));
     });
 }
 

@@ -220,6 +220,7 @@ impl<'c> Draft<'c> {
             name: raw.name.as_deref().map(Arc::from),
             uris: texts(&raw.uri, &raw.uris),
             hosts: texts(&raw.host, &raw.hosts),
+            service_name: service.and_then(|service| service.name.as_deref()).map(Arc::from),
             service_id,
             chain: Chain::new(instances),
             timeouts: NodeTimeouts::of(raw.timeout, fallback),

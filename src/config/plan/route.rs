@@ -14,6 +14,8 @@ pub struct Route {
     pub name: Option<Arc<str>>,
     /// The service that it belongs to.
     pub service_id: Option<Arc<str>>,
+    /// That one's name.
+    pub service_name: Option<Arc<str>>,
     /// The URI patterns, as configured; for metrics.
     pub uris: Box<[Box<str>]>,
     /// The host patterns, as configured; for metrics.
