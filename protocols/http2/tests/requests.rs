@@ -85,6 +85,8 @@ fn malformed_heads_end_their_stream_and_no_more() {
         ours("x", "a\0b"),
         ours("x", "a\rb"),
         ours("x", "a\nb"),
+        ours("x", " a"),
+        ours("x", "a\t"),
         ours("a b", "x"),
         ours("a:b", "x"),
         ours("", "x"),

@@ -55,6 +55,8 @@ struct Request {
 }
 
 impl Reader for Request {
+    const TRIMMED: bool = true;
+
     fn pseudo(
         &mut self,
         headers: &mut Headers,

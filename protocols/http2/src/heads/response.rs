@@ -41,6 +41,8 @@ struct Response {
 }
 
 impl Reader for Response {
+    const TRIMMED: bool = false;
+
     fn pseudo(&mut self, _: &mut Headers, name: Pseudo, value: &[u8]) -> Result<(), &'static str> {
         let (Pseudo::Status, [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'], None) =
             (name, value, self.status)

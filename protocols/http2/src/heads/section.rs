@@ -36,6 +36,10 @@ impl Pseudo {
 
 /// Who is told of fields that are well formed.
 pub(super) trait Reader {
+    /// Whether a value with white space around it is malformed (RFC 9113 §8.2.1). In a request's head it
+    /// is; nodes that speak gRPC end a `grpc-message` so, and mean it.
+    const TRIMMED: bool;
+
     /// A pseudo-header field; the error says what is wrong with it.
     fn pseudo(
         &mut self,
@@ -98,11 +102,11 @@ struct Section {
 }
 
 impl Section {
-    fn take(
+    fn take<R: Reader>(
         &mut self,
         field: &Field<'_>,
         headers: &mut Headers,
-        reader: &mut impl Reader,
+        reader: &mut R,
     ) -> Result<(), &'static str> {
         let name = field.name.as_bytes();
         if let [b':', ..] = name {
@@ -121,6 +125,9 @@ impl Section {
         }
         let id = check_name(field.name)?;
         check_value(field.value).map_err(|_| "a field has a control character")?;
+        if R::TRIMMED && is_padded(field.value) {
+            return Err("a field with white space around its value");
+        }
         if let Some(id) = id {
             let is_again = id == HeaderId::ContentLength && self.length.is_some();
             self.check(id, field.value)?;
@@ -186,6 +193,11 @@ fn push(headers: &mut Headers, id: Option<HeaderId>, name: &[u8], value: &[u8]) 
     let value = headers.intern(value);
     headers.intern(b"\r\n");
     headers.adopt_ahead(id, name, value, true);
+}
+
+fn is_padded(value: &[u8]) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_space(value.first()) || is_space(value.last())
 }
 
 fn digits(value: &[u8]) -> Option<u64> {

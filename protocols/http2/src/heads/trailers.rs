@@ -9,6 +9,8 @@ use crate::hpack::{Decoder, Encoder};
 struct Trailers;
 
 impl Reader for Trailers {
+    const TRIMMED: bool = false;
+
     fn pseudo(&mut self, _: &mut Headers, _: Pseudo, _: &[u8]) -> Result<(), &'static str> {
         Err("a pseudo-header field in trailers")
     }
