@@ -20,6 +20,8 @@ fn keys_come_three_ways() {
     assert_eq!(admin.get(&format!("/routes/1?api_key={ADMIN_KEY}")).text, shown);
     admin.key = format!("Cookie: a=b; x_api_key={ADMIN_KEY}\r\n");
     assert_eq!(admin.get("/routes/1").text, shown);
+    admin.key = format!("X_API_KEY: {ADMIN_KEY}\r\n");
+    assert_eq!(admin.get("/routes/1").text, shown, "the same field to nginx");
     admin.key = "X-API-KEY: another\r\n".into();
     let wrong = r#"{"error_msg":"failed to check token","description":"wrong apikey"}"#;
     assert_eq!(admin.get("/routes/1").text, wrong);
