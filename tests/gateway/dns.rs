@@ -165,7 +165,7 @@ fn a_change_moves_traffic_and_nxdomain_keeps_the_last_good_answer() {
     }
     server.set("web.test", 1, [Data::Address(a.address.ip())]);
     eventually(SOON, "it to come back", || gateway.get("/").text() == "a");
-    eventually(SOON, "the log to say so", || gateway.log().contains("Recovered"));
+    eventually(SOON, "the log to say so", || gateway.log().contains("dns: recovered: web.test"));
 }
 
 #[test]
