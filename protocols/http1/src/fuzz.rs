@@ -87,11 +87,16 @@ pub fn fuzz_head(input: &[u8]) {
             _ => Told::Nothing,
         };
         let text = encode::response(&parsed.head, told, encode::Persistence::Unsaid);
-        let again = parse_response(text.bytes(), usize::MAX).expect("a written response parses");
-        let (again, _) = again.expect("a written response is whole");
+        // What is written may be longer than what came: a reason phrase, white space.
+        let again = parse::response(text.bytes(), false, &UNBOUNDED);
+        let (again, _) = again.expect("a written response parses");
         assert_eq!((again.head.status, again.body), (parsed.head.status, parsed.body));
     }
 }
+
+/// Bounds that nothing reaches.
+const UNBOUNDED: Bounds =
+    Bounds { line: usize::MAX / 2, fields: usize::MAX / 2, count: usize::MAX / 2 };
 
 fn same_when_forwarded(parsed: &ParsedRequest) {
     let head = &parsed.head;
@@ -101,11 +106,10 @@ fn same_when_forwarded(parsed: &ParsedRequest) {
     }
     let told = encode::request_length(head.method, head.body, false);
     let text = encode::request(head, told).expect("what was parsed can be written");
-    let bounds = Bounds { line: usize::MAX / 2, fields: usize::MAX / 2, count: usize::MAX / 2 };
-    let extent = HeadScan::default().advance(text.bytes(), &bounds);
+    let extent = HeadScan::default().advance(text.bytes(), &UNBOUNDED);
     let extent = extent.expect("a written request scans").expect("a written request is whole");
     assert_eq!(extent.end, text.len(), "a written request is one request");
-    let again = parse::request(&text.bytes()[..extent.end], head.scheme, &bounds);
+    let again = parse::request(&text.bytes()[..extent.end], head.scheme, &UNBOUNDED);
     let again = again.expect("a written request parses").0.head;
     assert_eq!(again.path(), head.path());
     assert_eq!(again.query(), head.query());
