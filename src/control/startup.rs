@@ -43,9 +43,8 @@ pub(super) fn raise_descriptors() -> u64 {
 
 /// Has memory that is taken from now on come in pages of the usual size.
 ///
-/// Huge ones would charge an idle connection for what lies unused around it: 2 KB more for one of
-/// HTTP/1.1, 18 KB more for one of HTTP/2 behind TLS. What was taken before, the first plan above
-/// all, may stay in them: to look up among many routes is faster there.
+/// Huge ones would charge an idle connection for what lies unused around it, about as much again as
+/// it holds. What was taken before, the first plan above all, may stay in them.
 pub(super) fn refuse_huge_pages() {
     // A kernel without them has none to refuse.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
